@@ -110,6 +110,11 @@ impl DigestTree {
         }
     }
 
+    /// Returns the bucket a unit falls into: the first byte of the hash of its id.
+    pub(crate) fn bucket(unit: &UnitId) -> u8 {
+        bucket(unit)
+    }
+
     fn unit_children(&self, wanted: impl Fn(&UnitId) -> bool) -> Vec<(Step, Hash)> {
         self.units
             .iter()

@@ -39,6 +39,19 @@ pub enum EntryError {
     Verify(#[from] keys::VerifyError),
 }
 
+impl EntryError {
+    /// Returns the version of an entry that only a later release can read. Its sender did nothing
+    /// wrong: the entry is left out, and the log is asked for again after an update.
+    pub fn newer_version(&self) -> Option<u64> {
+        match self {
+            Self::Verify(keys::VerifyError::Payload(keys::DecodeError::NewerVersion { found })) => {
+                Some(*found)
+            }
+            _ => None,
+        }
+    }
+}
+
 /// The peer broke a rule: the driver records it and closes the session. State is unchanged.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -108,6 +121,20 @@ pub enum Rejected {
         expected: u64,
         /// The position that came.
         found: u64,
+    },
+    /// The entry does not follow the one we hold, and the peer has shown no fork.
+    #[error("entry {seq_num} of log {} does not follow the entry held here", log.short())]
+    Diverges {
+        /// The log.
+        log: LogId,
+        /// The position.
+        seq_num: u64,
+    },
+    /// The unit has more logs or periods than its share.
+    #[error("unit {unit} has too many logs")]
+    TooManyLogs {
+        /// The unit.
+        unit: UnitId,
     },
     /// The log is forked at or before this position; nothing more is taken.
     #[error("log {} is forked", log.short())]

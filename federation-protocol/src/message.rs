@@ -2,7 +2,8 @@
 
 use crate::error::Misbehaved;
 use crate::limits::{
-    DIGEST_CHILDREN_MAX, ENTRIES_COUNT_MAX, HEADS_MAX, MESSAGE_SIZE_MAX, REASON_SIZE_MAX,
+    DIGEST_CHILDREN_MAX, DIGEST_PATH_MAX, ENTRIES_COUNT_MAX, HEADS_MAX, MESSAGE_SIZE_MAX,
+    REASON_SIZE_MAX, SOFTWARE_SIZE_MAX,
 };
 use crate::{Hello, LogId, Period, Step};
 use keys::{Hash, UnitId};
@@ -86,11 +87,11 @@ impl Message {
         }
         let message: Self = keys::cbor::from_slice(bytes).map_err(|_| wrong("encoding"))?;
         let within = match &message {
-            Self::Digest(path, children) => path.len() <= 4 && children.len() <= DIGEST_CHILDREN_MAX,
+            Self::Digest(path, children) => path.len() < DIGEST_PATH_MAX && children.len() <= DIGEST_CHILDREN_MAX,
             Self::Heads(_, _, heads, _) => heads.len() <= HEADS_MAX,
             Self::Entries(entries) => entries.len() <= ENTRIES_COUNT_MAX,
             Self::Refused(reason) => reason.len() <= REASON_SIZE_MAX,
-            Self::Hello(hello) => hello.software.len() <= 40,
+            Self::Hello(hello) => hello.software.len() <= SOFTWARE_SIZE_MAX,
             Self::Summary(..) | Self::Fork(..) | Self::Receipt(_) => true,
         };
         if within { Ok(message) } else { Err(wrong("count")) }

@@ -2,7 +2,7 @@
 //! dossier can be erased by legal order while every chain and every other part still verifies.
 
 use crate::error::EntryError;
-use crate::limits::{STATEMENT_SIZE_MAX, SUBJECT_SIZE_MAX};
+use crate::limits::{DOMAIN_SIZE_MAX, STATEMENT_SIZE_MAX, SUBJECT_SIZE_MAX};
 use keys::Hash;
 use minicbor::{Decoder, Encoder};
 
@@ -140,7 +140,7 @@ impl Part {
         match self {
             Self::Dossier(part) => part.subject.len() <= SUBJECT_SIZE_MAX,
             Self::Statement { domain, bytes } => {
-                domain.len() <= 40 && bytes.len() <= STATEMENT_SIZE_MAX
+                domain.len() <= DOMAIN_SIZE_MAX && bytes.len() <= STATEMENT_SIZE_MAX
             }
             Self::Ledger(part) => part.subject.len() <= SUBJECT_SIZE_MAX,
         }

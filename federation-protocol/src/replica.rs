@@ -6,18 +6,19 @@
 mod accept;
 mod compare;
 mod receipts;
+mod sessions;
 mod transmit;
 
-use crate::error::ApiMisuse;
-use crate::limits::{ENTRY_PARTS_MAX, ENTRY_SIZE_MAX, REASON_SIZE_MAX, SESSIONS_MAX};
+use crate::error::{ApiMisuse, EntryError};
+use crate::limits::{ENTRY_PARTS_MAX, ENTRY_SIZE_MAX};
 use crate::logs::Logs;
-use crate::session::Session;
+use crate::session::{Awaits, Session};
 use crate::{
-    CHAIN_TAG, DigestTree, Draft, Entry, Hello, Hlc, LogId, LogKey, LogReader, LogState, Message,
-    Misbehaved, Output, PROTOCOL_VERSION, Part, Period, Phase, Placement, ReadError, Reach, Receipt,
-    Refusal, Relation, Report, SessionId, Trust,
+    CHAIN_TAG, DigestTree, Draft, Entry, Hlc, LogId, LogKey, LogReader, LogState, Message,
+    Misbehaved, Output, Part, Period, Phase, Placement, ReadError, Reach, Receipt, Relation, Report,
+    SessionId, Trust,
 };
-use keys::{Chain, NodeKey, Secret, StoreEpoch, UnitId, UnitKey};
+use keys::{Chain, Hash, NodeKey, Secret, StoreEpoch, UnitId, UnitKey};
 use rand_core::CryptoRng;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -67,6 +68,9 @@ pub enum WriteError {
         /// Parts given.
         count: usize,
     },
+    /// A part breaks a limit or a rule of its own.
+    #[error(transparent)]
+    Entry(#[from] EntryError),
     /// Our own log is forked; it takes nothing more.
     #[error("this node's own log is forked")]
     Forked,
@@ -104,6 +108,8 @@ pub struct SessionStatus {
     pub last_heard_ms: u64,
     /// The peer's clock at its hello, Unix milliseconds.
     pub peer_clock_ms: Option<u64>,
+    /// When that hello came, by our clock, Unix milliseconds.
+    pub hello_ms: u64,
 }
 
 /// All logs and sessions of one node; see the crate's ordering contract.
@@ -121,13 +127,19 @@ pub struct Replica {
     in_flight: VecDeque<(u64, Staging)>,
     next_append: u64,
     hlc: Hlc,
+    /// Times of other authors' restored entries, adopted once the present is known.
+    restored_times: Vec<Hlc>,
+    /// The time of the last input, Unix milliseconds.
+    now_ms: u64,
+    /// The clock that the last hello stated.
+    stamp_ms: u64,
     /// Newest receipt by issuer and unit.
     receipts: BTreeMap<(UnitId, UnitId), (Receipt, Vec<u8>)>,
+    /// Receipts whose issuer's certificate or unit's place has not come yet.
+    receipts_early: BTreeMap<(UnitId, UnitId), Vec<u8>>,
     /// Units whose logs grew since we last gave their holders a receipt.
     unreceipted: BTreeSet<UnitId>,
     receipts_due_ms: Option<u64>,
-    /// What to tell sessions once the evidence is durable.
-    fork_news: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
 /// What was accepted since the last append went out.
@@ -136,9 +148,8 @@ struct Staging {
     entries: Vec<Entry>,
     touched: BTreeSet<LogId>,
     evidence: Vec<Entry>,
-    /// Per entry: the session it came from, none for our own.
-    from: Vec<Option<SessionId>>,
-    fork_news: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Forks whose evidence this is, and the session that told us, if it knows already.
+    forks: Vec<(LogId, u64, Option<SessionId>)>,
 }
 
 impl Staging {
@@ -169,17 +180,24 @@ impl Replica {
             in_flight: VecDeque::new(),
             next_append: 0,
             hlc: Hlc::default(),
+            restored_times: Vec::new(),
+            now_ms: 0,
+            stamp_ms: 0,
             receipts: BTreeMap::new(),
+            receipts_early: BTreeMap::new(),
             unreceipted: BTreeSet::new(),
             receipts_due_ms: None,
-            fork_news: Vec::new(),
             config,
         })
     }
 
     /// Puts a stored log's state back.
     pub fn restore_log(&mut self, state: LogState) {
-        self.hlc = self.hlc.max(state.head.hlc);
+        if state.key.author == self.me {
+            self.hlc = self.hlc.max(state.head.hlc);
+        } else {
+            self.restored_times.push(state.head.hlc);
+        }
         self.logs.restore(state);
     }
 
@@ -219,16 +237,23 @@ impl Replica {
         &self.placement
     }
 
-    /// Replaces the placement after a new roster; logs that had no place are asked for again.
+    /// Replaces the placement after a new roster; sessions that share other logs than before compare
+    /// again, and logs that had no place are asked for again.
     pub fn set_placement(&mut self, placement: Placement) {
         if self.placement == placement {
             return;
         }
+        let live = self.live_sessions();
+        let before: Vec<Hash> = live.iter().map(|id| self.shared_root(*id)).collect();
         self.placement = placement;
-        self.ask_again();
-        for id in self.live_sessions() {
-            self.offer_all(id);
+        for (id, before) in live.into_iter().zip(before) {
+            self.order_again(id);
+            if self.shared_root(id) != before {
+                self.compare_again(id);
+            }
+            self.ask_again(id, &Awaits::Place);
         }
+        self.take_early_receipts();
     }
 
     /// Returns the durable state of every log.
@@ -268,7 +293,9 @@ impl Replica {
     /// Signs and stages an entry in this node's own log. It is durable, and may be spoken of, when
     /// the append it joins is committed; the number of that append is returned with the entry's hash.
     ///
-    /// The first entry of a statement log also carries this node's certificate chain.
+    /// The first entry of a statement log also carries this node's certificate chain. The first write
+    /// to a log of a period opens the statement log of the same reach, so that the chain goes wherever
+    /// the entries go.
     ///
     /// # Errors
     /// [`WriteError`]; nothing was changed.
@@ -277,23 +304,51 @@ impl Replica {
         now_ms: u64,
         reach: Reach,
         period: Option<Period>,
-        mut parts: Vec<Part>,
+        parts: Vec<Part>,
         rng: &mut impl CryptoRng,
-    ) -> Result<(u64, keys::Hash), WriteError> {
+    ) -> Result<(u64, Hash), WriteError> {
+        self.see_time(now_ms);
+        let statements = self.own_key(reach.clone(), None);
         let key = self.own_key(reach, period);
-        let log = key.id();
-        let head = self.logs.newest(log);
-        if self.logs.next_state(log).is_some_and(|state| state.forked.is_some()) {
+        if self.logs.next_state(key.id()).is_some_and(|state| state.forked.is_some()) {
             return Err(WriteError::Forked);
         }
-        if head.is_none() && key.period.is_none() {
+        let mut entries = Vec::new();
+        if self.logs.newest(statements.id()).is_none() {
             let bytes = self.config.chain.to_bytes();
-            parts.insert(0, Part::Statement { domain: CHAIN_TAG.to_owned(), bytes });
+            let chain = Part::Statement { domain: CHAIN_TAG.to_owned(), bytes };
+            let hlc = self.hlc.tick(now_ms);
+            if period.is_none() {
+                let mut both = vec![chain.clone()];
+                both.extend(parts.iter().cloned());
+                if let Ok(entry) = self.draft(statements.clone(), None, hlc, both, rng) {
+                    return Ok(self.stage_own(vec![entry]));
+                }
+            }
+            entries.push(self.draft(statements, None, hlc, vec![chain], rng)?);
         }
+        let opened = entries.last();
+        let head = match opened {
+            Some(first) if period.is_none() => Some(first.head()),
+            _ => self.logs.newest(key.id()),
+        };
+        let hlc = opened.map_or(self.hlc, |first| first.header().hlc).tick(now_ms);
+        entries.push(self.draft(key, head, hlc, parts, rng)?);
+        Ok(self.stage_own(entries))
+    }
+
+    /// Signs one entry and checks it; changes nothing.
+    fn draft(
+        &self,
+        key: LogKey,
+        head: Option<crate::Head>,
+        hlc: Hlc,
+        parts: Vec<Part>,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Entry, WriteError> {
         if parts.is_empty() || parts.len() > ENTRY_PARTS_MAX {
             return Err(WriteError::PartCount { count: parts.len() });
         }
-        let hlc = self.hlc.tick(now_ms);
         let draft = Draft {
             key,
             seq_num: head.map_or(0, |head| head.seq_num + 1),
@@ -307,37 +362,25 @@ impl Replica {
             return Err(WriteError::TooLarge { size });
         }
         // Ours walks the same road as a stranger's.
-        let entry = Entry::verify(bytes).map_err(|_| WriteError::TooLarge { size })?;
-        self.hlc = hlc;
-        let hash = entry.hash();
-        self.stage(entry, None);
-        Ok((self.next_append, hash))
+        Ok(Entry::verify(bytes)?)
     }
 
-    /// Opens a session over a connection whose peer has proven a key; our hello is queued.
-    pub fn handle_link_up(&mut self, now_ms: u64, id: SessionId, proven: NodeKey) {
-        let mut session = Session::new(id, proven, now_ms);
-        let hello = Message::Hello(Hello {
-            version: PROTOCOL_VERSION,
-            version_min: PROTOCOL_VERSION,
-            root: self.config.root,
-            chain: self.config.chain.to_bytes().into(),
-            epoch: self.config.epoch,
-            clock_ms: now_ms,
-            software: self.config.software.clone(),
-        });
-        let queued = session.push(hello, true);
-        debug_assert!(queued, "a new session has room for its hello");
-        self.sessions.insert(id, session);
-        self.outputs.push_back(Output::Wake { session: id });
-        if self.sessions.len() > SESSIONS_MAX {
-            self.refuse(id, &Refusal::Full);
+    fn stage_own(&mut self, entries: Vec<Entry>) -> (u64, Hash) {
+        let mut hash = Hash::of(b"");
+        for entry in entries {
+            self.hlc = self.hlc.max(entry.header().hlc);
+            hash = entry.hash();
+            self.stage(entry, None);
         }
+        (self.next_append, hash)
     }
 
-    /// Forgets a session whose connection is gone.
-    pub fn handle_link_down(&mut self, id: SessionId) {
-        self.sessions.remove(&id);
+    /// Notes the time, and takes over what stored entries said about time.
+    fn see_time(&mut self, now_ms: u64) {
+        self.now_ms = now_ms;
+        for seen in std::mem::take(&mut self.restored_times) {
+            self.hlc = self.hlc.adopt(seen, now_ms);
+        }
     }
 
     /// Takes a message from a peer. Entries in it were already checked by [`Entry::verify`], in the
@@ -354,6 +397,7 @@ impl Replica {
         entries: Vec<Entry>,
         reader: &impl LogReader,
     ) -> Result<(), ReadError> {
+        self.see_time(now_ms);
         let Some(session) = self.sessions.get_mut(&id) else { return Ok(()) };
         session.last_heard_ms = now_ms;
         match (&session.phase, message) {
@@ -361,25 +405,20 @@ impl Replica {
             (_, Message::Refused(reason)) => self.close(id, None, false, reason),
             (Phase::AwaitHello, Message::Hello(hello)) => self.on_hello_of(now_ms, id, &hello),
             (Phase::Live, Message::Summary(digest, receipts)) => {
-                self.compare_summary(now_ms, id, digest, receipts);
+                self.compare_summary(id, digest, receipts);
             }
-            (Phase::Live, Message::Digest(path, children)) => self.compare_digest(id, &path, children),
+            (Phase::Live, Message::Digest(path, children)) => self.compare_digest(id, path, children),
             (Phase::Live, Message::Heads(unit, period, heads, answer)) => {
                 self.compare_heads(id, &unit, period, &heads, answer, reader)?;
             }
-            (Phase::Live, Message::Entries(_)) => self.accept(now_ms, id, entries, reader)?,
-            (Phase::Live, Message::Fork(..)) => self.accept_fork(entries),
-            (Phase::Live, Message::Receipt(bytes)) => self.take_receipt(id, bytes.into()),
+            (Phase::Live, Message::Entries(_)) => self.accept(id, entries, reader)?,
+            (Phase::Live, Message::Fork(..)) => self.accept_fork(id, entries, reader)?,
+            (Phase::Live, Message::Receipt(bytes)) => self.on_receipt(id, bytes.into()),
             (_, other) => {
                 self.punish(id, &Misbehaved::Unexpected { what: other.name() });
             }
         }
         Ok(())
-    }
-
-    /// Closes a session whose peer sent bytes that are no message.
-    pub fn handle_misbehaved(&mut self, id: SessionId, reason: &Misbehaved) {
-        self.punish(id, reason);
     }
 
     /// Notes that an append is durable; only now may anything speak of its entries.
@@ -392,14 +431,13 @@ impl Replica {
             _ => return Err(ApiMisuse::NoAppend),
         }
         let (_, staging) = self.in_flight.pop_front().ok_or(ApiMisuse::NoAppend)?;
+        self.see_time(now_ms);
+        // Entries staged after this append are not durable yet: the head is the newest of its own.
+        let heads: BTreeMap<LogId, _> = staging.entries.iter().map(|e| (e.log(), e.head())).collect();
         for log in &staging.touched {
-            // Entries staged after this append are not durable yet: the head is the newest of ours.
-            let newest = staging.entries.iter().rev().find(|e| e.log() == *log);
-            if let Some(entry) = newest {
-                let forked = self.logs.next_state(*log).and_then(|state| state.forked);
-                let state = LogState { key: entry.key().clone(), head: entry.head(), forked };
-                self.logs.commit(&state);
-            }
+            let forks = staging.forks.iter().filter(|(forked, ..)| forked == log);
+            let fork = forks.map(|(_, seq_num, _)| *seq_num).min();
+            self.logs.commit(*log, heads.get(log).copied(), fork);
             if let Some(key) = self.logs.key(*log) {
                 self.unreceipted.insert(key.unit.clone());
             }
@@ -408,18 +446,29 @@ impl Replica {
             self.hlc = self.hlc.adopt(entry.header().hlc, now_ms);
         }
         self.offer_new(&staging);
-        self.fork_news.extend(staging.fork_news);
-        self.tell_forks();
+        self.tell_forks(&staging);
         self.schedule_receipts(now_ms);
         self.outputs.push_back(Output::Appended { number, entries: staging.entries });
         Ok(())
     }
 
+    /// Takes back everything that was staged, because the driver's store refused it before anything was
+    /// written (a full disk). Sessions are closed; they compare again when they come back.
+    pub fn handle_refused(&mut self, reason: &str) {
+        self.staging = Staging::default();
+        self.in_flight.clear();
+        self.logs.unstage();
+        for id in self.live_sessions() {
+            self.close(id, None, false, sessions::clip(reason));
+        }
+    }
+
     /// Lets time pass: gives the receipts that are due.
     pub fn handle_tick(&mut self, now_ms: u64) {
+        self.see_time(now_ms);
         if self.receipts_due_ms.is_some_and(|due| due <= now_ms) {
             self.receipts_due_ms = None;
-            self.give_receipts(now_ms);
+            self.give_receipts();
         }
     }
 
@@ -445,161 +494,22 @@ impl Replica {
             self.in_flight.push_back((number, staging));
             return Some(output);
         }
-        self.outputs.pop_front()
-    }
-
-    /// Returns how every session stands.
-    pub fn sessions(&self) -> Vec<SessionStatus> {
-        self.sessions.values().map(|session| self.session_status(session)).collect()
+        let output = self.outputs.pop_front()?;
+        if let Output::Wake { session } = &output
+            && let Some(session) = self.sessions.get_mut(session)
+        {
+            session.wake_queued = false;
+        }
+        Some(output)
     }
 
     /// Returns how many messages and notes wait inside: bounded, see [`crate::limits`].
     pub fn queued(&self) -> usize {
         self.outputs.len()
-            + self.sessions.values().map(|session| session.queue.len()).max().unwrap_or(0)
-    }
-
-    fn session_status(&self, session: &Session) -> SessionStatus {
-        let to_send = session
-            .ready
-            .iter()
-            .filter_map(|(_, _, log)| {
-                let head = self.logs.durable(*log)?.head.seq_num;
-                let next = session.peer_next.get(log).copied().unwrap_or(0);
-                Some((head + 1).saturating_sub(next))
-            })
-            .sum();
-        let to_receive = session
-            .promised
-            .iter()
-            .map(|(log, seq)| {
-                let have = self.logs.durable(*log).map_or(0, |state| state.head.seq_num + 1);
-                (seq + 1).saturating_sub(have)
-            })
-            .sum();
-        SessionStatus {
-            id: session.id,
-            node: session.proven,
-            unit: session.unit().cloned(),
-            relation: session.relation,
-            phase: session.phase.clone(),
-            software: session.software.clone(),
-            to_send,
-            to_receive,
-            compared_equal: session.compared,
-            entries_sent: session.entries_sent,
-            entries_received: session.entries_received,
-            last_heard_ms: session.last_heard_ms,
-            peer_clock_ms: session.peer_clock_ms,
-        }
-    }
-
-    fn on_hello_of(&mut self, now_ms: u64, id: SessionId, hello: &Hello) {
-        let Some(session) = self.sessions.get(&id) else { return };
-        let proven = session.proven;
-        let checked = hello.check(&self.config.root, proven, now_ms);
-        let (chain, relation) = match checked.and_then(|chain| {
-            let relation = self.relation(&chain)?;
-            Ok((chain, relation))
-        }) {
-            Ok(found) => found,
-            Err(refusal) => return self.refuse(id, &refusal),
-        };
-        // A node that comes back before its old connection timed out takes its own place.
-        let older: Vec<_> = self
-            .sessions
-            .values()
-            .filter(|s| s.id != id && s.proven == proven && s.epoch == Some(hello.epoch))
-            .map(|s| s.id)
-            .collect();
-        for old in older {
-            self.close(old, None, false, Refusal::Duplicate.to_string());
-        }
-        let new = self.trust.add(chain.chain()).ok().flatten().is_some();
-        if let Some(session) = self.sessions.get_mut(&id) {
-            session.peer = Some(chain);
-            session.relation = Some(relation);
-            session.epoch = Some(hello.epoch);
-            session.peer_clock_ms = Some(hello.clock_ms);
-            session.software.clone_from(&hello.software);
-            session.phase = Phase::Live;
-        }
-        if new {
-            self.ask_again();
-        }
-        self.begin_compare(id);
-    }
-
-    fn relation(&self, peer: &keys::VerifiedChain) -> Result<Relation, Refusal> {
-        let unit = peer.unit();
-        let ours = self.config.chain.verify(&self.config.root).map_err(Refusal::Chain)?;
-        let above = |chain: &keys::VerifiedChain| {
-            let mut certificates = chain.certificates().iter().map(keys::Verified::value);
-            certificates
-                .find(|c| matches!(c.subject, keys::Subject::Unit(_)))
-                .map(|c| c.issuer.clone())
-        };
-        if unit == &self.unit {
-            Ok(Relation::Sibling)
-        } else if above(peer).as_ref() == Some(&self.unit) {
-            Ok(Relation::Child)
-        } else if above(&ours).as_ref() == Some(unit) {
-            Ok(Relation::Parent)
-        } else {
-            Err(Refusal::NotRelated { unit: unit.clone() })
-        }
-    }
-
-    fn live_sessions(&self) -> Vec<SessionId> {
-        let live = self.sessions.values().filter(|s| s.phase == Phase::Live);
-        live.map(|session| session.id).collect()
-    }
-
-    /// Queues a control message for a session and wakes the driver.
-    fn send(&mut self, id: SessionId, message: Message) {
-        let bounded = !self.config.weakness.unbounded;
-        let Some(session) = self.sessions.get_mut(&id) else { return };
-        if session.phase == Phase::Closed {
-            return;
-        }
-        if session.push(message, bounded) {
-            self.outputs.push_back(Output::Wake { session: id });
-        } else {
-            self.punish(id, &Misbehaved::NotReading);
-        }
-    }
-
-    fn refuse(&mut self, id: SessionId, refusal: &Refusal) {
-        let reason = clip(&refusal.to_string());
-        self.close(id, Some(Message::Refused(reason.clone())), false, reason);
-    }
-
-    fn punish(&mut self, id: SessionId, misbehaved: &Misbehaved) {
-        let reason = clip(&misbehaved.to_string());
-        self.close(id, Some(Message::Refused(reason.clone())), true, reason);
-    }
-
-    fn close(&mut self, id: SessionId, last: Option<Message>, misbehaved: bool, reason: String) {
-        let Some(session) = self.sessions.get_mut(&id) else { return };
-        if session.phase == Phase::Closed {
-            return;
-        }
-        session.phase = Phase::Closed;
-        session.queue.clear();
-        session.ready.clear();
-        self.outputs.push_back(Output::Close { session: id, last, misbehaved, reason });
+            + self.sessions.values().map(Session::waiting).max().unwrap_or(0)
     }
 
     fn report(&mut self, report: Report) {
         self.outputs.push_back(Output::Report(report));
     }
-}
-
-/// Cuts a reason to its limit at a character's edge.
-fn clip(reason: &str) -> String {
-    let mut end = reason.len().min(REASON_SIZE_MAX);
-    while !reason.is_char_boundary(end) {
-        end -= 1;
-    }
-    reason[..end].to_owned()
 }

@@ -1,7 +1,7 @@
 //! What this node knows of one peer, and what it still has to tell it.
 
 use crate::limits::SESSION_QUEUE_MAX;
-use crate::{LogId, Message, SessionId};
+use crate::{LogId, Message, Period, SessionId, Step};
 use keys::{NodeKey, StoreEpoch, UnitId, VerifiedChain};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -28,7 +28,38 @@ pub enum Relation {
 }
 
 /// The order in which logs are sent: statements first, higher units first.
-type Turn = (bool, usize, LogId);
+pub(crate) type Turn = (bool, usize, LogId);
+
+/// Something to tell the peer that becomes a message only when there is room for it, so that it says
+/// what is true then, and twice the same is once. In the order of sending.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Due {
+    /// Evidence of the fork at this position.
+    Fork(LogId, u64),
+    /// The children of one node of the digest tree.
+    Digest(Vec<Step>),
+    /// The heads of a unit and period; true asks for the peer's in return.
+    Heads(UnitId, Option<Period>, bool),
+    /// The receipt of an issuer about a unit.
+    Receipt(UnitId, UnitId),
+}
+
+/// Why a log was refused for now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Awaits {
+    /// The chain of its author.
+    Chain(NodeKey),
+    /// A place of its unit under which it travels between us.
+    Place,
+}
+
+/// A log that was refused for now, and where to ask for it again.
+#[derive(Clone, Debug)]
+pub(crate) struct Refused {
+    pub(crate) awaits: Awaits,
+    pub(crate) unit: UnitId,
+    pub(crate) period: Option<Period>,
+}
 
 /// One session.
 #[derive(Clone, Debug)]
@@ -38,17 +69,31 @@ pub(crate) struct Session {
     pub(crate) phase: Phase,
     pub(crate) relation: Option<Relation>,
     pub(crate) peer: Option<VerifiedChain>,
-    pub(crate) epoch: Option<StoreEpoch>,
+    /// The clock our hello states: different for each session of this process, growing.
+    pub(crate) stamp_ms: u64,
+    pub(crate) peer_epoch: Option<StoreEpoch>,
     pub(crate) peer_clock_ms: Option<u64>,
+    /// When the hello came, by our clock.
+    pub(crate) hello_ms: u64,
     pub(crate) software: String,
-    /// Control messages, sent before entries.
+    /// Control messages, sent before all else.
     pub(crate) queue: VecDeque<Message>,
+    /// What is told after them.
+    pub(crate) due: BTreeSet<Due>,
+    /// Something was due beyond the limit: the session compares again when the rest is told.
+    pub(crate) overflowed: bool,
+    /// The unit after which receipts are still to be given.
+    pub(crate) receipts_after: Option<Option<UnitId>>,
     /// The position the peer needs next, per log we have told it of.
     pub(crate) peer_next: BTreeMap<LogId, u64>,
     /// Logs with entries the peer lacks.
     pub(crate) ready: BTreeSet<Turn>,
-    /// Logs whose entries were refused for want of trust or place; asked for again.
-    pub(crate) refused: BTreeSet<LogId>,
+    /// Logs refused for want of trust or place; asked for again when that has come.
+    pub(crate) refused: BTreeMap<LogId, Refused>,
+    /// Logs asked for because entries were missing; not asked for again until one has come.
+    pub(crate) asked: BTreeSet<LogId>,
+    /// Logs whose refusal was reported.
+    pub(crate) reported: BTreeSet<LogId>,
     /// What the peer said it holds beyond what we hold.
     pub(crate) promised: BTreeMap<LogId, u64>,
     /// True once the peer's summary came, and whether it was equal.
@@ -56,28 +101,38 @@ pub(crate) struct Session {
     pub(crate) entries_sent: u64,
     pub(crate) entries_received: u64,
     pub(crate) last_heard_ms: u64,
+    /// A wake stands in the outputs and was not taken yet.
+    pub(crate) wake_queued: bool,
 }
 
 impl Session {
-    pub(crate) fn new(id: SessionId, proven: NodeKey, now_ms: u64) -> Self {
+    pub(crate) fn new(id: SessionId, proven: NodeKey, now_ms: u64, stamp_ms: u64) -> Self {
         Self {
             id,
             proven,
             phase: Phase::AwaitHello,
             relation: None,
             peer: None,
-            epoch: None,
+            stamp_ms,
+            peer_epoch: None,
             peer_clock_ms: None,
+            hello_ms: now_ms,
             software: String::new(),
             queue: VecDeque::new(),
+            due: BTreeSet::new(),
+            overflowed: false,
+            receipts_after: None,
             peer_next: BTreeMap::new(),
             ready: BTreeSet::new(),
-            refused: BTreeSet::new(),
+            refused: BTreeMap::new(),
+            asked: BTreeSet::new(),
+            reported: BTreeSet::new(),
             promised: BTreeMap::new(),
             compared: None,
             entries_sent: 0,
             entries_received: 0,
             last_heard_ms: now_ms,
+            wake_queued: false,
         }
     }
 
@@ -94,9 +149,9 @@ impl Session {
     }
 
     /// Notes that the peer needs `next` of a log whose newest durable position is `head`.
-    pub(crate) fn needs(&mut self, turn: Turn, next: u64, head: u64) {
+    pub(crate) fn needs(&mut self, turn: Turn, next: u64, head: Option<u64>) {
         self.peer_next.insert(turn.2, next);
-        if next <= head {
+        if head.is_some_and(|head| next <= head) {
             self.ready.insert(turn);
         } else {
             self.ready.remove(&turn);
@@ -105,6 +160,30 @@ impl Session {
 
     /// Returns true when something waits to be sent.
     pub(crate) fn has_output(&self) -> bool {
-        self.phase != Phase::Closed && (!self.queue.is_empty() || !self.ready.is_empty())
+        let waiting = !self.queue.is_empty()
+            || !self.due.is_empty()
+            || !self.ready.is_empty()
+            || self.receipts_after.is_some()
+            || self.overflowed;
+        self.phase != Phase::Closed && waiting
+    }
+
+    /// Returns how many messages wait.
+    pub(crate) fn waiting(&self) -> usize {
+        self.queue.len() + self.due.len()
+    }
+
+    /// Lets go of everything a closed session no longer needs.
+    pub(crate) fn clear(&mut self) {
+        self.queue.clear();
+        self.due.clear();
+        self.overflowed = false;
+        self.receipts_after = None;
+        self.ready.clear();
+        self.peer_next.clear();
+        self.refused.clear();
+        self.asked.clear();
+        self.reported.clear();
+        self.promised.clear();
     }
 }

@@ -1,10 +1,15 @@
 //! Reconciliation of the collection: compare digests from the top, descend only where they differ,
 //! end at exact heads.
+//!
+//! Nothing here is answered at once: what is to be told becomes due, and is made into a message when
+//! the peer has room, from what is true then.
 
 use super::Replica;
+use crate::limits::{DIGEST_CHILDREN_MAX, PROMISED_LOGS_MAX};
+use crate::session::{Due, Turn};
 use crate::{
-    Child, DigestTree, HeadItem, LogId, LogReader, LogState, Message, Period, ReadError, Report,
-    SessionId, Step,
+    Child, DigestTree, Entry, HeadItem, LogId, LogReader, LogState, Message, Misbehaved, Period,
+    ReadError, Reach, Relation, Report, SessionId, Step,
 };
 use keys::{Hash, UnitId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,53 +17,93 @@ use std::collections::{BTreeMap, BTreeSet};
 impl Replica {
     /// Starts comparing with a peer: assumes it holds what we hold, and says what that is.
     pub(super) fn begin_compare(&mut self, id: SessionId) {
-        self.offer_all(id);
-        let digest = self.shared_tree(id).root();
+        self.assume_equal(id);
+        let digest = self.shared_root(id);
         let receipts = self.receipts_digest(id);
         self.send(id, Message::Summary(digest, receipts));
     }
 
+    /// Compares once more within a session. The side that descends does so; the other one says its
+    /// summary, which makes the first descend.
+    pub(super) fn compare_again(&mut self, id: SessionId) {
+        if self.descends(id) {
+            self.assume_equal(id);
+            self.tell(id, Due::Digest(Vec::new()));
+        } else {
+            self.begin_compare(id);
+        }
+    }
+
+    /// Returns true when it is for us to descend: the lower of the two keys does, so that one does.
+    fn descends(&self, id: SessionId) -> bool {
+        self.sessions.get(&id).is_some_and(|session| self.me < session.proven)
+    }
+
     /// Notes for every shared log not yet known to the session that the peer is at our head; the
     /// comparison corrects this where it is wrong.
-    pub(super) fn offer_all(&mut self, id: SessionId) {
-        for (log, state) in self.shared_logs(id) {
+    fn assume_equal(&mut self, id: SessionId) {
+        for (log, state) in self.shared_logs(id, |_| true) {
             let turn = self.turn(&state.key, log);
             let Some(session) = self.sessions.get_mut(&id) else { return };
             if !session.peer_next.contains_key(&log) {
-                session.needs(turn, state.head.seq_num + 1, state.head.seq_num);
+                let head = state.head.seq_num;
+                session.needs(turn, head.saturating_add(1), Some(head));
             }
         }
     }
 
-    pub(super) fn compare_summary(
-        &mut self,
-        now_ms: u64,
-        id: SessionId,
-        digest: Hash,
-        receipts: Hash,
-    ) {
-        let tree = self.shared_tree(id);
-        let equal = tree.root() == digest;
+    /// Gives the logs of a session their turns anew after the placement changed.
+    pub(super) fn order_again(&mut self, id: SessionId) {
+        let Some(session) = self.sessions.get(&id) else { return };
+        let turns: BTreeSet<Turn> = session
+            .ready
+            .iter()
+            .filter_map(|(_, _, log)| Some(self.turn(self.logs.key(*log)?, *log)))
+            .collect();
         if let Some(session) = self.sessions.get_mut(&id) {
-            session.compared = Some(equal);
-        }
-        if receipts != self.receipts_digest(id) {
-            self.give_all_receipts(now_ms, id);
-        }
-        // Both sides saw both summaries; the lower of the two keys descends, so that only one does.
-        let first = self.sessions.get(&id).is_some_and(|session| self.me < session.proven);
-        if !equal && first {
-            self.send_digest(id, Vec::new(), &tree, None);
+            session.ready = turns;
         }
     }
 
-    pub(super) fn compare_digest(&mut self, id: SessionId, path: &[Step], children: Vec<Child>) {
-        let tree = self.shared_tree(id);
-        let bucketed = children.iter().any(|child| matches!(child.step, Step::Bucket(_)))
-            || (children.is_empty() && !tree.children(path).is_empty() && {
-                matches!(tree.children(path).first(), Some((Step::Bucket(_), _)))
-            });
-        let ours: BTreeMap<Step, Hash> = tree.children_as(path, bucketed).into_iter().collect();
+    pub(super) fn compare_summary(&mut self, id: SessionId, digest: Hash, receipts: Hash) {
+        let equal = self.shared_root(id) == digest;
+        let receipts_differ = receipts != self.receipts_digest(id);
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        session.compared = Some(equal);
+        if receipts_differ && session.relation == Some(Relation::Child) {
+            session.receipts_after = Some(None);
+            self.wake(id);
+        }
+        // Both sides saw both summaries.
+        if !equal && self.descends(id) {
+            self.tell(id, Due::Digest(Vec::new()));
+        }
+    }
+
+    pub(super) fn compare_digest(&mut self, id: SessionId, path: Vec<Step>, children: Vec<Child>) {
+        let level = match path.as_slice() {
+            [] => Level::Top,
+            [Step::Bucket(_)] => Level::Units,
+            [Step::Unit(_)] | [Step::Bucket(_), Step::Unit(_)] => Level::Periods,
+            _ => return self.punish(id, &Misbehaved::Message { what: "digest path" }),
+        };
+        let fits = |child: &Child| match (level, &child.step) {
+            (Level::Top, Step::Bucket(_)) => matches!(children[0].step, Step::Bucket(_)),
+            (Level::Top, Step::Unit(_)) => matches!(children[0].step, Step::Unit(_)),
+            (Level::Units, step) => matches!(step, Step::Unit(_)),
+            (Level::Periods, step) => matches!(step, Step::Period(_)),
+            (Level::Top, Step::Period(_)) => false,
+        };
+        let sorted = children.is_sorted_by(|a, b| a.step < b.step);
+        if !sorted || !children.iter().all(fits) {
+            return self.punish(id, &Misbehaved::Message { what: "digest children" });
+        }
+        let tree = self.shared_tree(id, &path);
+        let bucketed = match children.first() {
+            Some(child) => matches!(child.step, Step::Bucket(_)),
+            None => tree.children(&path).first().is_some_and(|(s, _)| matches!(s, Step::Bucket(_))),
+        };
+        let ours: BTreeMap<Step, Hash> = tree.children_as(&path, bucketed).into_iter().collect();
         let theirs: BTreeMap<Step, Hash> =
             children.into_iter().map(|child| (child.step, child.digest)).collect();
         let steps: BTreeSet<&Step> = ours.keys().chain(theirs.keys()).collect();
@@ -66,31 +111,24 @@ impl Replica {
             if ours.get(step) == theirs.get(step) {
                 continue;
             }
-            let mut below = path.to_vec();
-            below.push(step.clone());
-            if let [.., Step::Unit(unit), Step::Period(period)] = below.as_slice() {
-                let heads = self.shared_heads(id, unit, *period);
-                self.send(id, Message::Heads(unit.clone(), *period, heads, true));
-            } else if below.len() <= 3 {
-                self.send_digest(id, below, &tree, None);
+            match (path.last(), step) {
+                (Some(Step::Unit(unit)), Step::Period(period)) => {
+                    self.tell(id, Due::Heads(unit.clone(), *period, true));
+                }
+                _ => {
+                    let mut below = path.clone();
+                    below.push(step.clone());
+                    self.tell(id, Due::Digest(below));
+                }
             }
         }
     }
 
-    fn send_digest(
-        &mut self,
-        id: SessionId,
-        path: Vec<Step>,
-        tree: &DigestTree,
-        bucketed: Option<bool>,
-    ) {
-        let children = match bucketed {
-            Some(bucketed) => tree.children_as(&path, bucketed),
-            None => tree.children(&path),
-        };
-        let children =
-            children.into_iter().map(|(step, digest)| Child { step, digest }).collect();
-        self.send(id, Message::Digest(path, children));
+    pub(super) fn digest_message(&self, id: SessionId, path: Vec<Step>) -> Message {
+        let mut children = self.shared_tree(id, &path).children(&path);
+        children.truncate(DIGEST_CHILDREN_MAX);
+        let children = children.into_iter().map(|(step, digest)| Child { step, digest }).collect();
+        Message::Digest(path, children)
     }
 
     pub(super) fn compare_heads(
@@ -105,9 +143,9 @@ impl Replica {
         let theirs: BTreeMap<LogId, HeadItem> =
             theirs.iter().map(|item| (item.log, *item)).collect();
         let ours: Vec<(LogId, LogState)> = self
-            .shared_logs(id)
-            .into_iter()
-            .filter(|(_, state)| &state.key.unit == unit && state.key.period == period)
+            .logs
+            .of_period(unit, period)
+            .filter(|(_, state)| self.may_send(id, &state.key))
             .collect();
         for (log, state) in &ours {
             let turn = self.turn(&state.key, *log);
@@ -116,39 +154,40 @@ impl Replica {
                 Some(item) => self.next_for(id, *log, state, item, reader)?,
             };
             if let Some(session) = self.sessions.get_mut(&id) {
-                session.needs(turn, next, state.head.seq_num);
+                session.needs(turn, next, Some(state.head.seq_num));
             }
         }
         for (log, item) in &theirs {
-            let ours = self.logs.durable(*log);
-            let held = ours.as_ref().map(|state| state.head.seq_num);
-            if held.is_none_or(|seq| seq < item.seq_num)
-                && ours.as_ref().is_none_or(|state| state.forked.is_none())
-                && let Some(session) = self.sessions.get_mut(&id)
-            {
-                session.promised.insert(*log, item.seq_num);
-            }
-            if let Some(state) = &ours
-                && state.key.author == self.me
-                && state.head.seq_num < item.seq_num
-            {
-                self.report(Report::RolledBack { log: *log });
-            }
+            self.note_promise(id, *log, item);
         }
         if answer {
-            let heads = self.shared_heads(id, unit, period);
-            self.send(id, Message::Heads(unit.clone(), period, heads, false));
-        } else if let Some(session) = self.sessions.get_mut(&id)
-            && !session.ready.is_empty()
-        {
-            self.outputs.push_back(crate::Output::Wake { session: id });
+            self.tell(id, Due::Heads(unit.clone(), period, false));
         }
-        if let Some(session) = self.sessions.get(&id)
-            && !session.ready.is_empty()
-        {
-            self.outputs.push_back(crate::Output::Wake { session: id });
-        }
+        self.wake(id);
         Ok(())
+    }
+
+    /// Notes what a peer says it holds beyond us; of an own log that is news for people.
+    fn note_promise(&mut self, id: SessionId, log: LogId, item: &HeadItem) {
+        let ours = self.logs.durable(log);
+        let behind = ours.as_ref().is_none_or(|state| {
+            state.forked.is_none() && state.head.seq_num < item.seq_num
+        });
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        let room = session.promised.len() < PROMISED_LOGS_MAX;
+        if behind && (room || session.promised.contains_key(&log)) {
+            session.promised.insert(log, item.seq_num);
+        }
+        // A child's word alone is no alarm; the entry itself, signed by us, will be.
+        let believed = session.relation != Some(Relation::Child);
+        if let Some(state) = ours
+            && behind
+            && believed
+            && state.key.author == self.me
+            && state.key.epoch == self.config.epoch
+        {
+            self.report_once(id, log, Report::RolledBack { log });
+        }
     }
 
     /// Returns the position a peer with this head of a log needs next.
@@ -160,32 +199,30 @@ impl Replica {
         item: &HeadItem,
         reader: &impl LogReader,
     ) -> Result<u64, ReadError> {
-        let end = state.head.seq_num + 1;
+        let end = state.head.seq_num.saturating_add(1);
         match (state.forked, item.forked) {
-            // We know of a fork they have not seen, or of a lower one: the evidence goes, not the log.
+            // We know of a fork they have not seen, or of a lower one: where they hold one of the two
+            // entries the evidence goes and not the log; otherwise it follows the entry.
             (Some(ours), theirs) if theirs.is_none_or(|theirs| ours < theirs) => {
-                if let (Some(first), Some(second)) =
-                    (reader.entry(log, ours)?, reader.fork_evidence(log, ours)?)
-                {
-                    self.send(id, Message::Fork(first.into(), second.into()));
+                if item.seq_num >= ours {
+                    self.tell(id, Due::Fork(log, ours));
+                    return Ok(end);
                 }
-                Ok(end.min(item.seq_num + 1))
             }
-            (_, Some(_)) => Ok(end),
-            (_, None) if item.seq_num > state.head.seq_num => Ok(end),
-            (_, None) => {
-                let held = if item.seq_num == state.head.seq_num {
-                    Some(state.head.hash)
-                } else {
-                    reader
-                        .entry(log, item.seq_num)?
-                        .and_then(|bytes| crate::Entry::verify(bytes).ok())
-                        .map(|entry| entry.hash())
-                };
-                // Another hash at that position: the branches differ somewhere, so all is sent again.
-                Ok(if held == Some(item.hash) { item.seq_num + 1 } else { 0 })
-            }
+            (_, Some(_)) => return Ok(end),
+            (_, None) => {}
         }
+        if item.seq_num > state.head.seq_num {
+            return Ok(end);
+        }
+        let held = if item.seq_num == state.head.seq_num {
+            Some(state.head.hash)
+        } else {
+            let entry = reader.entry(log, item.seq_num)?;
+            entry.and_then(|bytes| Entry::verify(bytes).ok()).map(|entry| entry.hash())
+        };
+        // Another hash at that position: the branches differ somewhere, so all is sent again.
+        Ok(if held == Some(item.hash) { item.seq_num.saturating_add(1) } else { 0 })
     }
 
     /// Returns our heads of one unit and period that the session shares.
@@ -207,19 +244,77 @@ impl Replica {
             .collect()
     }
 
-    /// Returns every durable log that the session shares.
-    pub(super) fn shared_logs(&self, id: SessionId) -> Vec<(LogId, LogState)> {
-        let mut shared = Vec::new();
-        for unit in self.logs.units() {
-            shared.extend(
-                self.logs.of_unit(unit).filter(|(_, state)| self.may_send(id, &state.key)),
-            );
+    /// Returns every durable log that the session shares, of the units that pass.
+    fn shared_logs(
+        &self,
+        id: SessionId,
+        wanted: impl Fn(&UnitId) -> bool,
+    ) -> BTreeMap<LogId, LogState> {
+        let mut shared = BTreeMap::new();
+        let Some(peer) = self.sessions.get(&id).and_then(|session| session.unit()) else {
+            return shared;
+        };
+        let everywhere = peer == &self.unit || self.config.weakness.send_beyond_reach;
+        let (upper, lower) = if self.placement.is_within(&self.unit, peer) {
+            (&self.unit, peer)
+        } else {
+            (peer, &self.unit)
+        };
+        for unit in self.logs.units().filter(|unit| wanted(unit)) {
+            // Up from the lower one's subtree, or down from the upper one and those above it: what is
+            // not addressed to a unit comes from nowhere else.
+            if everywhere
+                || self.placement.is_within(lower, unit)
+                || self.placement.is_within(unit, upper)
+            {
+                let logs = self.logs.of_unit(unit);
+                shared.extend(logs.filter(|(_, state)| self.may_send(id, &state.key)));
+            }
         }
+        let addressed = self.logs.addressed().filter(|(_, state)| wanted(&state.key.unit));
+        shared.extend(addressed.filter(|(_, state)| self.may_send(id, &state.key)));
         shared
     }
 
-    fn shared_tree(&self, id: SessionId) -> DigestTree {
-        let shared = self.shared_logs(id);
+    /// Returns the digest of everything the session shares.
+    pub(super) fn shared_root(&self, id: SessionId) -> Hash {
+        self.shared_tree(id, &[]).root()
+    }
+
+    /// Returns as much of the tree of shared logs as lies under a path.
+    fn shared_tree(&self, id: SessionId, path: &[Step]) -> DigestTree {
+        let shared = self.shared_logs(id, |unit| {
+            path.iter().all(|step| match step {
+                Step::Bucket(bucket) => DigestTree::bucket(unit) == *bucket,
+                Step::Unit(only) => only == unit,
+                Step::Period(_) => true,
+            })
+        });
         DigestTree::build(shared.iter().map(|(log, state)| (*log, state)))
     }
+
+    /// Returns true when a log of this key may be sent in this session.
+    pub(super) fn may_send(&self, id: SessionId, key: &crate::LogKey) -> bool {
+        let Some(peer) = self.sessions.get(&id).and_then(|session| session.unit()) else {
+            return false;
+        };
+        self.config.weakness.send_beyond_reach && key.reach != Reach::Below
+            || self.placement.shared(key, &self.unit, peer)
+    }
+
+    /// Returns when a log's turn comes: statements first, higher units first.
+    pub(super) fn turn(&self, key: &crate::LogKey, log: LogId) -> Turn {
+        (key.period.is_some(), self.placement.ancestors(&key.unit).count(), log)
+    }
+}
+
+/// What the children of a path are.
+#[derive(Clone, Copy)]
+enum Level {
+    /// Buckets or units.
+    Top,
+    /// Units of one bucket.
+    Units,
+    /// Periods of one unit.
+    Periods,
 }

@@ -263,8 +263,8 @@ enum Item {
     Text(String),
     Bool(bool),
     Null,
-    Array(Vec<Item>),
-    Map(Vec<(Item, Item)>),
+    Array(Vec<Self>),
+    Map(Vec<(Self, Self)>),
 }
 
 impl Item {

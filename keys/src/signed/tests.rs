@@ -196,6 +196,23 @@ fn a_malleated_signature_is_refused() {
     );
 }
 
+#[test]
+fn a_signature_with_a_commitment_of_small_order_is_refused() {
+    // Made with the secret itself: R is the identity and S = H(R, A, M) * a, which satisfies the
+    // cofactorless equation; only the strict rule refuses it.
+    let s = "92ccb415ef11b518281f6417c00b3955c9f212a30c13655645fe42d6a53ab00e";
+    let s: [u8; 32] = crate::newtype::parse_hex(s).unwrap();
+    let mut bytes = Signed::sign(&note(), &secret()).bytes().to_vec();
+    let signature = bytes.len() - 64;
+    bytes[signature..].fill(0);
+    bytes[signature] = 1;
+    bytes[signature + 32..].copy_from_slice(&s);
+    assert_eq!(
+        reread::<Note>(bytes).verify().unwrap_err(),
+        VerifyError::Signature
+    );
+}
+
 /// Returns an envelope with this key, and a signature of R = `r`, S = 0.
 fn forged(key: [u8; 32], r: [u8; 32]) -> Signed<Note> {
     let mut bytes = Signed::sign(&note(), &secret()).bytes().to_vec();

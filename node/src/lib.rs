@@ -1,0 +1,31 @@
+//! node
+
+pub mod clock;
+pub mod durable;
+pub mod frame;
+pub mod tls;
+pub mod transport;
+pub mod export;
+pub mod generate;
+pub mod import;
+pub mod label;
+pub mod template;
+pub mod store;
+pub mod control;
+pub mod doctor;
+pub mod enrol;
+pub mod handle;
+pub mod home;
+pub mod host;
+pub mod identity;
+mod links;
+pub mod projector;
+pub mod records;
+pub mod request;
+pub mod run;
+pub mod schema;
+pub mod status;
+pub mod worker;
+pub mod cli;
+pub mod demo;
+pub mod show;

@@ -1,0 +1,7 @@
+//! The one binary: arguments in, exit code out.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    node::cli::main()
+}

@@ -1,0 +1,6 @@
+//! simulations
+
+pub mod clock;
+pub mod disk;
+pub mod entropy;
+pub mod net;

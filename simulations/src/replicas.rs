@@ -1,0 +1,71 @@
+//! The sans-IO depth: the production replicas of a whole federation over a made-up network, disk and
+//! clock, thousands of schedules in minutes.
+//!
+//! A seed draws the organisation, what people write, what fails and who is dishonest. After every step
+//! the [`crate::invariants`] are checked. Then faults stop, and everything must converge.
+
+mod adversary;
+pub mod disk;
+mod drive;
+mod faults;
+pub mod machine;
+mod network;
+pub mod projection;
+pub mod seen;
+pub mod topology;
+mod world;
+mod write;
+
+use crate::outcome::Outcome;
+use disk::DiskKind;
+use federation_protocol::Weakness;
+
+/// A defect planted to see that a check finds it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mutation {
+    /// None: the production code over honest disks.
+    #[default]
+    None,
+    /// A defence of the replica is taken out, everywhere.
+    Weak(Weakness),
+    /// Disks do more or less than their duty.
+    Disk(DiskKind),
+    /// The driver reports commits before they are durable.
+    SkipCommit,
+    /// One machine loses parts when it projects.
+    DropParts,
+    /// "Saved" is said only once a parent has given a receipt.
+    WaitForParent,
+    /// One machine never gives its receipts: it never ticks.
+    NoTick,
+}
+
+impl Mutation {
+    fn weakness(self) -> Weakness {
+        match self {
+            Self::Weak(weakness) => weakness,
+            _ => Weakness::default(),
+        }
+    }
+
+    fn disk(self) -> DiskKind {
+        match self {
+            Self::Disk(kind) => kind,
+            _ => DiskKind::Honest,
+        }
+    }
+}
+
+/// How to run a seed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Steps under faults before everything heals; drawn from the seed when none.
+    pub steps: Option<u64>,
+    /// A planted defect.
+    pub mutation: Mutation,
+}
+
+/// Runs one seed to its end or to the first check that fails.
+pub fn run(seed: u64, options: Options) -> Outcome {
+    world::World::new(seed, options).run()
+}

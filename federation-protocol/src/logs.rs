@@ -63,8 +63,10 @@ impl Logs {
             return false;
         }
         let Some(periods) = self.counts.get(&key.unit) else { return true };
+        // Statements keep their place whatever else a unit fills.
+        let semesters = periods.keys().flatten().count();
         match periods.get(&key.period) {
-            None if periods.len() >= UNIT_PERIODS_MAX => return false,
+            None if key.period.is_some() && semesters + 1 >= UNIT_PERIODS_MAX => return false,
             Some(count) if *count >= HEADS_MAX => return false,
             _ => {}
         }

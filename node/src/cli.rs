@@ -87,6 +87,9 @@ enum Command {
         /// UDP address to listen on.
         #[arg(long, value_name = "ADDR")]
         listen: Option<SocketAddr>,
+        /// End when the standard input ends: whoever started this node is gone then.
+        #[arg(long, hide = true)]
+        stop_with_stdin: bool,
     },
     /// Import a file of records: csv (UTF-8, GB18030), xlsx or jsonl. All rows or none.
     Import {
@@ -155,6 +158,8 @@ enum Command {
         #[arg(long, default_value_t = 3)]
         entries: usize,
     },
+    /// Print the receipts held: who above holds which entries of this unit, as JSON.
+    Receipt,
     /// Write records to a file: csv for spreadsheets, jsonl for programs.
     Export {
         /// The kind.
@@ -263,7 +268,9 @@ fn refused<E: std::fmt::Display>(error: E) -> Refused {
 async fn run(cli: Cli, lang: Lang) -> Result<(), Refused> {
     let home = cli.home.as_path();
     match cli.command {
-        Command::Demo(args) => crate::demo::run(args, lang).await.map_err(refused),
+        Command::Demo(args) => crate::demo::run(args, lang)
+            .await
+            .map_err(|error| Refused { message: error.message(lang), details: Vec::new() }),
         Command::Init { unit, tier, name, origin, tiers } => {
             if !tiers.contains(&tier) {
                 return Err(refused(format!("tier {tier} is not among the tiers")));
@@ -313,7 +320,7 @@ async fn run(cli: Cli, lang: Lang) -> Result<(), Refused> {
             }
             Ok(())
         }
-        Command::Serve { listen } => serve(home, listen).await,
+        Command::Serve { listen, stop_with_stdin } => serve(home, listen, stop_with_stdin).await,
         Command::Import { kind, period, file, dry_run } => {
             let file = std::path::absolute(&file).map_err(refused)?;
             let request =
@@ -356,6 +363,10 @@ async fn run(cli: Cli, lang: Lang) -> Result<(), Refused> {
             print(cli.json, &value, |value| show::logs(lang, value));
             Ok(())
         }
+        Command::Receipt => {
+            print_json(&ask(home, Request::Receipts, |_, _| {}).await?);
+            Ok(())
+        }
         Command::Export { kind, period, unit, format, output } => {
             let file = std::path::absolute(&output).map_err(refused)?;
             let lang_tag = lang.tag().to_owned();
@@ -393,7 +404,11 @@ async fn ask(
     reply
 }
 
-async fn serve(home: &Path, listen: Option<SocketAddr>) -> Result<(), Refused> {
+async fn serve(
+    home: &Path,
+    listen: Option<SocketAddr>,
+    stop_with_stdin: bool,
+) -> Result<(), Refused> {
     let settings = Home::settings(home).map_err(refused)?;
     let listen = match (listen, &settings.listen) {
         (Some(listen), _) => listen,
@@ -405,14 +420,31 @@ async fn serve(home: &Path, listen: Option<SocketAddr>) -> Result<(), Refused> {
     let commands = tokio::spawn(control::serve(socket, hosted.node.clone()));
     tracing::info!(%listen, unit = %hosted.node.identity().unit, "serving");
     println!("ready {listen}");
-    let ended = hosted.until(stop_signal()).await;
+    let stop = async {
+        tokio::select! {
+            () = stop_signal() => {}
+            () = stdin_end(), if stop_with_stdin => {}
+        }
+    };
+    let ended = hosted.until(stop).await;
     commands.abort();
     let _ = std::fs::remove_file(Home::control_path(home));
     ended.map_err(refused)
 }
 
+/// Resolves when the standard input ends.
+async fn stdin_end() {
+    let (ended, end) = tokio::sync::oneshot::channel();
+    // A thread of its own, since a read that blocks cannot be taken back.
+    std::thread::spawn(move || {
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        let _ = ended.send(());
+    });
+    let _ = end.await;
+}
+
 /// Resolves on SIGTERM or Ctrl-C.
-async fn stop_signal() {
+pub(crate) async fn stop_signal() {
     use tokio::signal::unix::{SignalKind, signal};
     let term = async {
         match signal(SignalKind::terminate()) {

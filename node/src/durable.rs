@@ -41,7 +41,11 @@ fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
 }
 
 fn fill(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(path)?;
     file.write_all(bytes)?;
     file.sync_all()
 }
@@ -61,9 +65,14 @@ pub fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// `InvalidData` when the file is longer, otherwise what the file system reports.
 pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(path)?.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+    File::open(path)?
+        .take(limit.saturating_add(1))
+        .read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "the file is too long"));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "the file is too long",
+        ));
     }
     Ok(bytes)
 }
@@ -233,7 +242,10 @@ mod tests {
         let dir = scratch();
         let path = dir.path().join("long");
         write(&path, b"four").unwrap();
-        assert_eq!(read(&path, 3).unwrap_err().kind(), io::ErrorKind::InvalidData);
+        assert_eq!(
+            read(&path, 3).unwrap_err().kind(),
+            io::ErrorKind::InvalidData
+        );
     }
 
     #[test]

@@ -9,7 +9,7 @@ use tiers::RecordView;
 use tiers::kind::{Column, ColumnPart, Field, FieldType, Kind};
 use tiers::value::Value;
 
-use crate::label::{Lang, word};
+use crate::label::{Lang, text, word};
 
 mod guard;
 
@@ -25,17 +25,27 @@ const ADDED: [&str; 3] = ["export-record", "export-subject", "export-conflicts"]
 
 /// A record that could not be written.
 #[derive(Debug, thiserror::Error)]
+#[error("{}", self.message(Lang::En))]
 #[non_exhaustive]
 pub enum ExportError {
     /// The place written to refused.
-    #[error("the export could not be written")]
     Write(#[from] std::io::Error),
     /// The csv writer refused.
-    #[error("the export could not be written")]
     Csv(#[from] csv::Error),
     /// A value could not be put into JSON.
-    #[error("a value could not be written as JSON")]
     Json(#[from] serde_json::Error),
+}
+
+impl ExportError {
+    /// Says in `lang` what went wrong.
+    pub fn message(&self, lang: Lang) -> String {
+        let detail = match self {
+            Self::Write(error) => error.to_string(),
+            Self::Csv(error) => error.to_string(),
+            Self::Json(error) => error.to_string(),
+        };
+        text(lang, "export-unwritable", &[("detail", (&detail).into())])
+    }
 }
 
 /// One record to write.

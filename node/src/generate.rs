@@ -10,6 +10,8 @@ use rand_core::{Rng, SeedableRng};
 use tiers::kind::{Column, ColumnPart, FieldType, Kind};
 use tiers::value::{Minute, Value};
 
+use crate::label::{Lang, text};
+
 mod words;
 mod write;
 
@@ -110,29 +112,43 @@ pub struct UnknownForm;
 
 /// Why no file was made.
 #[derive(Debug, thiserror::Error)]
+#[error("{}", self.message(Lang::En))]
 #[non_exhaustive]
 pub enum GenerateError {
     /// There are no words for this kind.
-    #[error("there are no words to generate records of kind {kind} from")]
     NoWords {
         /// The kind's id.
         kind: String,
     },
     /// The spec asks for more than an import takes, or for nothing.
-    #[error("schools are 1 to 999, students 1 to 10000, records 1 to {max}")]
     OutOfBounds {
         /// Rows an import takes.
         max: u32,
     },
     /// The file could not be written.
-    #[error("the file could not be written")]
     Write(#[from] std::io::Error),
     /// The csv writer refused.
-    #[error("the csv could not be written")]
     Csv(#[from] csv::Error),
     /// The workbook writer refused.
-    #[error("the workbook could not be written")]
     Workbook(#[from] rust_xlsxwriter::XlsxError),
+}
+
+impl GenerateError {
+    /// Says in `lang` why no file was made.
+    pub fn message(&self, lang: Lang) -> String {
+        let detail = match self {
+            Self::NoWords { kind } => {
+                return text(lang, "generate-no-words", &[("kind", kind.into())]);
+            }
+            Self::OutOfBounds { max } => {
+                return text(lang, "generate-out-of-bounds", &[("max", (*max).into())]);
+            }
+            Self::Write(error) => error.to_string(),
+            Self::Csv(error) => error.to_string(),
+            Self::Workbook(error) => error.to_string(),
+        };
+        text(lang, "generate-unwritable", &[("detail", (&detail).into())])
+    }
 }
 
 /// Writes a file of `kind` to `path` and returns the number of records in it. Memory does not grow with the records.

@@ -381,6 +381,7 @@ pub async fn edit(
             .ok_or_else(|| EditError::UnknownField { name: name.clone() })?;
         let value = field
             .parse_text(text)
+            .and_then(|value| kind.check_edit(field.number, value.as_ref()).map(|()| value))
             .map_err(|error| EditError::Field { name: name.clone(), error })?;
         wanted.insert(field.number, value);
     }

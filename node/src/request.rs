@@ -86,6 +86,8 @@ pub enum Request {
         /// Only this unit.
         unit: Option<String>,
     },
+    /// Receipts held, with the heads they name.
+    Receipts,
     /// Examine the store.
     Doctor,
 }
@@ -169,6 +171,10 @@ pub async fn answer(
             node.projected().await;
             show(node, &subject, period.as_deref(), unit.as_deref())
         }
+        Request::Receipts => {
+            let receipts = node.links().await.map_err(refused)?.receipts;
+            Ok(receipts.iter().map(receipt_json).collect())
+        }
         Request::Doctor => crate::doctor::examine(node).await.map_err(refused),
     }
 }
@@ -240,6 +246,26 @@ async fn import(
         "dry_run": dry_run,
         "imported": done,
     }))
+}
+
+fn receipt_json(receipt: &federation_protocol::Receipt) -> serde_json::Value {
+    let heads: Vec<_> = receipt
+        .heads
+        .iter()
+        .map(|head| {
+            serde_json::json!({
+                "log": head.log.to_string(),
+                "seq_num": head.seq_num,
+                "hash": head.hash.to_string(),
+            })
+        })
+        .collect();
+    serde_json::json!({
+        "issuer": receipt.issuer.to_string(),
+        "unit": receipt.unit.to_string(),
+        "time_ms": receipt.time_ms,
+        "heads": heads,
+    })
 }
 
 async fn log(

@@ -12,7 +12,7 @@ use std::time::Duration;
 use federation_protocol::{
     Config, Entry, Output, Part, Replica, Report, SessionId, Weakness,
 };
-use keys::{Domain, Hash};
+use keys::{Domain, Hash, UnitId};
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 use rand_core::Rng;
@@ -112,6 +112,8 @@ pub struct Runner {
     pending: Batch,
     alerts: VecDeque<Alert>,
     uplink: LinkState,
+    /// When units whose sessions ended were last heard, Unix milliseconds.
+    heard: BTreeMap<UnitId, u64>,
     tasks: JoinSet<()>,
     next_session: u64,
 }
@@ -200,6 +202,7 @@ pub fn open(parts: Parts) -> Result<(NodeHandle, Runner), OpenNodeError> {
         pending: Batch::new(),
         alerts: VecDeque::new(),
         uplink: LinkState::default(),
+        heard: BTreeMap::new(),
         tasks: JoinSet::new(),
         next_session: 1,
     };
@@ -348,6 +351,7 @@ impl Runner {
                 self.replica.handle_misbehaved(session, &reason);
             }
             LinkEvent::Down { session, reason } => {
+                self.note_heard(session);
                 self.replica.handle_link_down(session);
                 if self.links.remove(&session).is_some() && session.0 % 2 == 1 {
                     self.uplink.last_failure = Some((now, reason));
@@ -359,6 +363,20 @@ impl Runner {
             }
         }
         Ok(0)
+    }
+
+    /// Keeps when the peer of a session that ends was last heard.
+    fn note_heard(&mut self, session: SessionId) {
+        let ended = self.replica.sessions().into_iter().find(|status| status.id == session);
+        let Some((status, unit)) = ended.and_then(|s| s.unit.clone().map(|unit| (s, unit))) else {
+            return;
+        };
+        if session.0 % 2 == 1 {
+            self.uplink.last_success = self.uplink.last_success.max(Some(status.last_heard_ms));
+        }
+        // Only nodes of units certified here or by our parent come so far: bounded by the rosters.
+        let heard = self.heard.entry(unit).or_default();
+        *heard = status.last_heard_ms.max(*heard);
     }
 
     fn on_command(&mut self, command: Command) {
@@ -606,6 +624,7 @@ impl Runner {
         LinkReport {
             links,
             uplink: self.uplink.clone(),
+            heard: self.heard.clone(),
             alerts: self.alerts.iter().cloned().collect(),
             receipts: self.replica.receipts().cloned().collect(),
             trusted: self

@@ -36,6 +36,7 @@ pub struct LinkState {
 pub struct LinkReport {
     pub(crate) links: Vec<(SessionStatus, Option<(SocketAddr, LinkStats)>)>,
     pub(crate) uplink: LinkState,
+    pub(crate) heard: BTreeMap<UnitId, u64>,
     pub(crate) alerts: Vec<Alert>,
     pub(crate) receipts: Vec<Receipt>,
     pub(crate) trusted: Vec<(NodeKey, UnitId, u64)>,
@@ -58,11 +59,14 @@ pub struct Status {
     pub software: String,
     /// This node's clock, Unix milliseconds.
     pub time_ms: u64,
+    /// The unit above; none at the root.
+    #[serde(default)]
+    pub parent: Option<String>,
     /// The nodes above; empty at the root and when no session stands.
     pub parents: Vec<PeerStatus>,
     /// Where this node dials.
     pub uplinks: Vec<String>,
-    /// When the node above was last heard in this process, Unix milliseconds.
+    /// When the node this one dials was last heard in this process, Unix milliseconds.
     pub uplink_last_success_ms: Option<u64>,
     /// When and why the link upwards last failed.
     pub uplink_last_failure: Option<(u64, String)>,
@@ -143,6 +147,9 @@ pub struct ChildStatus {
     pub name: String,
     /// Its connected nodes.
     pub nodes: Vec<PeerStatus>,
+    /// When one of its nodes was last heard in this process, Unix milliseconds.
+    #[serde(default)]
+    pub last_heard_ms: Option<u64>,
     /// Digest of what is held of it and of all below it.
     pub digest: String,
     /// Records held of it and of all below it.
@@ -225,6 +232,11 @@ pub async fn status(node: &NodeHandle) -> Result<Status, StatusError> {
             unit: child.unit.to_string(),
             tier: child.tier.to_string(),
             name: child.name.clone(),
+            last_heard_ms: nodes
+                .clone()
+                .map(|peer| peer.last_heard_ms)
+                .max()
+                .max(report.heard.get(&child.unit).copied()),
             nodes: nodes.cloned().collect(),
             digest: digest.to_string(),
             records: held,
@@ -247,6 +259,13 @@ pub async fn status(node: &NodeHandle) -> Result<Status, StatusError> {
             behind: behind(&ours, receipt, &registry),
         })
         .collect();
+    // Sessions this node dialled have odd numbers; those whose peer is known have heard from it.
+    let dialled = report
+        .links
+        .iter()
+        .filter(|(session, _)| session.id.0 % 2 == 1 && session.unit.is_some())
+        .map(|(session, _)| session.last_heard_ms)
+        .max();
     Ok(Status {
         unit: identity.unit.to_string(),
         tier: identity.tier.to_string(),
@@ -255,9 +274,10 @@ pub async fn status(node: &NodeHandle) -> Result<Status, StatusError> {
         root: crate::enrol::fingerprint(&identity.root).to_string(),
         software: concat!("sanji ", env!("CARGO_PKG_VERSION")).to_owned(),
         time_ms: node.clock().now_ms(),
+        parent: registry.parent_of(&identity.unit).map(|unit| unit.to_string()),
         parents: peers.remove(&Relation::Parent).unwrap_or_default(),
         uplinks: identity.uplinks.iter().map(ToString::to_string).collect(),
-        uplink_last_success_ms: report.uplink.last_success,
+        uplink_last_success_ms: report.uplink.last_success.max(dialled),
         uplink_last_failure: report.uplink.last_failure,
         siblings: peers.remove(&Relation::Sibling).unwrap_or_default(),
         children,

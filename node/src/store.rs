@@ -20,10 +20,10 @@ use std::pin::Pin;
 
 use keys::Hash;
 
+pub use self::sled::{Check, SledOptions, SledStore};
 pub use committer::{FailStop, OnFailStop, Phase, Stats};
 pub use guard::{Reserve, move_aside};
 pub use memory::MemoryStore;
-pub use self::sled::{Check, SledOptions, SledStore};
 
 /// The longest value in bytes. Above this the engine of today never gives disk space back, and the
 /// largest entry of the protocol (64 KiB with its envelope) fits with room to spare.
@@ -150,19 +150,29 @@ impl Batch {
 
     /// The expectations, in the order they were added.
     pub fn expects(&self) -> impl Iterator<Item = (&[u8], Option<Hash>)> {
-        self.expects.iter().map(|(key, value)| (key.as_slice(), *value))
+        self.expects
+            .iter()
+            .map(|(key, value)| (key.as_slice(), *value))
     }
 
     /// The writes in key order; `None` removes the key.
     pub fn writes(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
-        self.writes.iter().map(|(key, value)| (key.as_slice(), value.as_deref()))
+        self.writes
+            .iter()
+            .map(|(key, value)| (key.as_slice(), value.as_deref()))
     }
 
     /// Takes the batch apart into expectations and writes.
-    #[expect(clippy::type_complexity, reason = "the two fields of the type, as they are")]
+    #[expect(
+        clippy::type_complexity,
+        reason = "the two fields of the type, as they are"
+    )]
     pub fn into_parts(
         self,
-    ) -> (Vec<(Vec<u8>, Option<Hash>)>, BTreeMap<Vec<u8>, Option<Vec<u8>>>) {
+    ) -> (
+        Vec<(Vec<u8>, Option<Hash>)>,
+        BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    ) {
         (self.expects, self.writes)
     }
 
@@ -189,7 +199,12 @@ impl Batch {
         if self.size > BATCH_SIZE_MAX {
             return Err(CommitError::BatchTooLarge { size: self.size });
         }
-        for key in self.expects.iter().map(|(key, _)| key).chain(self.writes.keys()) {
+        for key in self
+            .expects
+            .iter()
+            .map(|(key, _)| key)
+            .chain(self.writes.keys())
+        {
             if key.len() > KEY_SIZE_MAX {
                 return Err(CommitError::KeyTooLarge { size: key.len() });
             }
@@ -197,7 +212,10 @@ impl Batch {
         for (key, value) in self.writes() {
             let size = value.map_or(0, <[u8]>::len);
             if size > VALUE_SIZE_MAX {
-                return Err(CommitError::ValueTooLarge { key: key.to_vec(), size });
+                return Err(CommitError::ValueTooLarge {
+                    key: key.to_vec(),
+                    size,
+                });
             }
         }
         Ok(())
@@ -217,9 +235,9 @@ pub enum StoreError {
         /// The key as the caller knows it.
         key: Vec<u8>,
     },
-    /// The store as a whole cannot be used. Nothing was deleted.
+    /// The store as a whole cannot be used. Its files are left where they are.
     #[error(
-        "the store in {} cannot be used: {damage}. Nothing was deleted. \
+        "the store in {} cannot be used: {damage}. It is left where it is. \
          Run `sanji doctor --repair` to move it aside and rebuild it from the latest backup and the parent node",
         dir.display()
     )]
@@ -341,7 +359,9 @@ pub enum CommitError {
     },
     /// The store has stopped after a failure. Whether the batch took effect is unknown until the
     /// store is opened again; it was not acknowledged.
-    #[error("the store has stopped after a failure; the outcome is unknown until it is opened again")]
+    #[error(
+        "the store has stopped after a failure; the outcome is unknown until it is opened again"
+    )]
     Poisoned,
     /// The store is being closed.
     #[error("the store is closed")]
@@ -372,7 +392,12 @@ mod tests {
     #[test]
     fn the_last_word_about_a_key_wins_and_is_counted_once() {
         let mut batch = Batch::new();
-        batch.put("k", "long value").put("k", "v").delete("gone").put("gone", "b").delete("gone");
+        batch
+            .put("k", "long value")
+            .put("k", "v")
+            .delete("gone")
+            .put("gone", "b")
+            .delete("gone");
         assert_eq!(batch.size(), "k".len() + "v".len() + "gone".len());
         assert_eq!(batch.len(), 2);
         let writes: Vec<_> = batch.writes().collect();
@@ -385,9 +410,15 @@ mod tests {
         batch.put(vec![0; KEY_SIZE_MAX], vec![0; VALUE_SIZE_MAX]);
         batch.check_bounds().unwrap();
         batch.put("k", vec![0; VALUE_SIZE_MAX + 1]);
-        assert!(matches!(batch.check_bounds(), Err(CommitError::ValueTooLarge { .. })));
+        assert!(matches!(
+            batch.check_bounds(),
+            Err(CommitError::ValueTooLarge { .. })
+        ));
         let mut batch = Batch::new();
         batch.expect_absent(vec![0; KEY_SIZE_MAX + 1]);
-        assert!(matches!(batch.check_bounds(), Err(CommitError::KeyTooLarge { .. })));
+        assert!(matches!(
+            batch.check_bounds(),
+            Err(CommitError::KeyTooLarge { .. })
+        ));
     }
 }

@@ -20,8 +20,16 @@ const LISTS: &str = "lists";
 
 /// A template that could not be written.
 #[derive(Debug, thiserror::Error)]
-#[error("the template could not be written")]
+#[error("{}", self.message(Lang::En))]
 pub struct TemplateError(#[from] XlsxError);
+
+impl TemplateError {
+    /// Says in `lang` what went wrong.
+    pub fn message(&self, lang: Lang) -> String {
+        let detail = self.0.to_string();
+        text(lang, "template-unwritable", &[("detail", (&detail).into())])
+    }
+}
 
 /// Writes the workbook for `kind` to `path`. Words and messages are in `lang`, explanations in both languages.
 pub fn template(kind: &Kind, lang: Lang, path: &Path) -> Result<(), TemplateError> {

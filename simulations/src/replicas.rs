@@ -16,9 +16,10 @@ pub mod topology;
 mod world;
 mod write;
 
-use crate::outcome::Outcome;
+use crate::outcome::{Failure, Outcome};
 use disk::DiskKind;
 use federation_protocol::Weakness;
+use std::panic::AssertUnwindSafe;
 
 /// A defect planted to see that a check finds it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -65,7 +66,24 @@ pub struct Options {
     pub mutation: Mutation,
 }
 
-/// Runs one seed to its end or to the first check that fails.
+/// Runs one seed to its end or to the first check that fails. A panic of the production code is a
+/// failure like any other, so that its seed is named.
 pub fn run(seed: u64, options: Options) -> Outcome {
-    world::World::new(seed, options).run()
+    let world = AssertUnwindSafe(|| world::World::new(seed, options).run());
+    std::panic::catch_unwind(world).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let what = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
+        Outcome {
+            seed,
+            steps: 0,
+            simulated_ms: 0,
+            trace: keys::Hash::of(what.as_bytes()),
+            failure: Some(Failure {
+                check: "nothing panics",
+                step: 0,
+                at_ms: 0,
+                what: what.to_owned(),
+            }),
+        }
+    })
 }

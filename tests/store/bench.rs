@@ -14,12 +14,23 @@ const SPAN: Duration = Duration::from_secs(2);
 
 fn main() -> anyhow::Result<()> {
     let scratch = tempfile::tempdir()?;
-    let place = std::env::args().nth(1).map_or_else(|| scratch.path().to_owned(), PathBuf::from);
+    let place = std::env::args()
+        .nth(1)
+        .map_or_else(|| scratch.path().to_owned(), PathBuf::from);
     println!("value    batch  commits/s  records/s   sync    slowest   disk/live");
-    for (size, per_batch) in
-        [(400, 1), (400, 100), (400, 1_000), (4_096, 1), (4_096, 100), (4_096, 1_000)]
-    {
-        row(&place.join(format!("bench-{size}-{per_batch}")), size, per_batch)?;
+    for (size, per_batch) in [
+        (400, 1),
+        (400, 100),
+        (400, 1_000),
+        (4_096, 1),
+        (4_096, 100),
+        (4_096, 1_000),
+    ] {
+        row(
+            &place.join(format!("bench-{size}-{per_batch}")),
+            size,
+            per_batch,
+        )?;
     }
     concurrent(&place.join("bench-concurrent"))
 }
@@ -66,7 +77,9 @@ fn row(dir: &std::path::Path, size: usize, per_batch: u64) -> anyhow::Result<()>
 /// 32 callers, one record of 400 B each at a time: what group commit is for.
 fn concurrent(dir: &std::path::Path) -> anyhow::Result<()> {
     let store = std::sync::Arc::new(SledStore::open(dir, SledOptions::default())?);
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .build()?;
     let started = Instant::now();
     let callers: Vec<_> = (0..32_u64)
         .map(|caller| {

@@ -76,11 +76,15 @@ fn take<'a>(rest: &mut &'a [u8], len: usize) -> anyhow::Result<&'a [u8]> {
 }
 
 fn number32(rest: &mut &[u8]) -> anyhow::Result<usize> {
-    Ok(usize::try_from(u32::from_ne_bytes(take(rest, 4)?.try_into()?))?)
+    Ok(usize::try_from(u32::from_ne_bytes(
+        take(rest, 4)?.try_into()?,
+    ))?)
 }
 
 fn number64(rest: &mut &[u8]) -> anyhow::Result<usize> {
-    Ok(usize::try_from(u64::from_ne_bytes(take(rest, 8)?.try_into()?))?)
+    Ok(usize::try_from(u64::from_ne_bytes(
+        take(rest, 8)?.try_into()?,
+    ))?)
 }
 
 fn name(path: &[u8], home: &Path) -> anyhow::Result<String> {
@@ -88,8 +92,13 @@ fn name(path: &[u8], home: &Path) -> anyhow::Result<String> {
         return Ok(String::new());
     }
     let path = Path::new(std::str::from_utf8(path)?);
-    let inside = path.strip_prefix(home).context("a path outside the watched directory")?;
-    Ok(inside.to_str().context("our own names are text")?.to_owned())
+    let inside = path
+        .strip_prefix(home)
+        .context("a path outside the watched directory")?;
+    Ok(inside
+        .to_str()
+        .context("our own names are text")?
+        .to_owned())
 }
 
 /// Files and directories of a disk.
@@ -170,8 +179,11 @@ impl Names {
                     let rest = name.strip_prefix(from.as_str())?;
                     (rest.is_empty() || rest.starts_with('/')).then(|| format!("{to}{rest}"))
                 };
-                self.directories =
-                    self.directories.iter().map(|d| moved(d).unwrap_or_else(|| d.clone())).collect();
+                self.directories = self
+                    .directories
+                    .iter()
+                    .map(|d| moved(d).unwrap_or_else(|| d.clone()))
+                    .collect();
                 self.files = std::mem::take(&mut self.files)
                     .into_iter()
                     .map(|(name, id)| (moved(&name).unwrap_or(name), id))
@@ -198,7 +210,10 @@ impl Disk {
         disk.durable.directories.clone_from(&image.directories);
         for (name, content) in &image.files {
             disk.durable.files.insert(name.clone(), disk.files.len());
-            disk.files.push(File { durable: content.clone(), pending: Vec::new() });
+            disk.files.push(File {
+                durable: content.clone(),
+                pending: Vec::new(),
+            });
         }
         disk.live.clone_from(&disk.durable);
         disk
@@ -223,12 +238,17 @@ impl Disk {
             }
             Event::Remove(name) => self.rename(NameChange::Remove(name.clone())),
             Event::Write(name, offset, data) => {
-                self.file(name)?.pending.push(Pending::Write(*offset, data.clone()));
+                self.file(name)?
+                    .pending
+                    .push(Pending::Write(*offset, data.clone()));
             }
             Event::Truncate(name, len) => self.file(name)?.pending.push(Pending::Truncate(*len)),
             Event::Sync(name) => {
                 if let Some(id) = self.live.files.get(name) {
-                    let file = self.files.get_mut(*id).context("files are never forgotten")?;
+                    let file = self
+                        .files
+                        .get_mut(*id)
+                        .context("files are never forgotten")?;
                     for change in std::mem::take(&mut file.pending) {
                         change.apply(&mut file.durable);
                     }
@@ -248,7 +268,11 @@ impl Disk {
     }
 
     fn file(&mut self, name: &str) -> anyhow::Result<&mut File> {
-        let id = self.live.files.get(name).with_context(|| format!("no file {name}"))?;
+        let id = self
+            .live
+            .files
+            .get(name)
+            .with_context(|| format!("no file {name}"))?;
         self.files.get_mut(*id).context("files are never forgotten")
     }
 
@@ -263,7 +287,10 @@ impl Disk {
             .iter()
             .map(|(name, id)| (name.clone(), self.files[*id].cut(random)))
             .collect();
-        Image { directories: names.directories, files }
+        Image {
+            directories: names.directories,
+            files,
+        }
     }
 }
 
@@ -352,16 +379,28 @@ pub(crate) fn check_model() -> anyhow::Result<()> {
     let (mut shortest, mut longest, mut renamed, mut kept) = (usize::MAX, 0, 0, 0);
     for seed in 0..200 {
         let image = disk.cut(&mut Random::new(seed));
-        let (name, content) = image.files.first_key_value().context("the file was synced")?;
+        let (name, content) = image
+            .files
+            .first_key_value()
+            .context("the file was synced")?;
         ensure!(content.len() >= 5_000 && content[100..5_000].iter().all(|byte| *byte == 1));
         shortest = shortest.min(content.len());
         longest = longest.max(content.len());
         renamed += usize::from(*name == b);
         kept += usize::from(content[0] == 3);
     }
-    ensure!(shortest == 5_000 && longest == 10_000, "sizes are lost and kept");
-    ensure!((20..180).contains(&renamed), "names are lost and kept: {renamed}");
-    ensure!((20..180).contains(&kept), "writes are lost and kept: {kept}");
+    ensure!(
+        shortest == 5_000 && longest == 10_000,
+        "sizes are lost and kept"
+    );
+    ensure!(
+        (20..180).contains(&renamed),
+        "names are lost and kept: {renamed}"
+    );
+    ensure!(
+        (20..180).contains(&kept),
+        "writes are lost and kept: {kept}"
+    );
     disk.apply(&Event::Sync(b.clone()))?;
     for seed in 0..50 {
         let image = disk.cut(&mut Random::new(seed));

@@ -3,7 +3,10 @@
 //! `cargo test --release -p tests --test store [NAME]`. Amounts are overridden by `STORE_KILLS`,
 //! `STORE_CUTS`, `STORE_UNGUARDED_CUTS`, `STORE_FAULTS`, `STORE_FLIPS` and `STORE_SEED`. Images of
 //! failures are kept in `sanji-store-failures` of the temporary directory.
-#![expect(clippy::print_stdout, reason = "a table of results is what it is run for")]
+#![expect(
+    clippy::print_stdout,
+    reason = "a table of results is what it is run for"
+)]
 
 mod image;
 mod stage;
@@ -22,10 +25,30 @@ type Suite = fn(&Stage, Amounts) -> anyhow::Result<Tally>;
 type Judge = fn(&Tally, Amounts) -> anyhow::Result<()>;
 
 const SUITES: [(&str, &str, Suite, Judge); 5] = [
-    ("kills", "killed at every call that changes the disk", suites::kills, all_fine),
-    ("cuts", "power cut, with the guard", suites::cuts, enough_cuts),
-    ("unguarded", "power cut, without it (must fail)", suites::unguarded_cuts, must_fail),
-    ("faults", "disk full, or a call that fails", suites::faults, faults_end_it),
+    (
+        "kills",
+        "killed at every call that changes the disk",
+        suites::kills,
+        all_fine,
+    ),
+    (
+        "cuts",
+        "power cut, with the guard",
+        suites::cuts,
+        enough_cuts,
+    ),
+    (
+        "unguarded",
+        "power cut, without it (must fail)",
+        suites::unguarded_cuts,
+        must_fail,
+    ),
+    (
+        "faults",
+        "disk full, or a call that fails",
+        suites::faults,
+        faults_end_it,
+    ),
     ("flips", "one bit flipped", suites::flips, all_fine),
 ];
 
@@ -50,7 +73,9 @@ fn amount(name: &str, default: usize) -> anyhow::Result<usize> {
 fn run() -> anyhow::Result<bool> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     if words.iter().any(|word| word == "--list") {
-        SUITES.iter().for_each(|(name, ..)| println!("{name}: test"));
+        SUITES
+            .iter()
+            .for_each(|(name, ..)| println!("{name}: test"));
         return Ok(true);
     }
     let chosen: Vec<&String> = words.iter().filter(|word| !word.starts_with('-')).collect();
@@ -73,17 +98,27 @@ fn run() -> anyhow::Result<bool> {
         let started = Instant::now();
         let tally = suite(&stage, amounts)?;
         let verdict = judge(&tally, amounts);
-        let counts: Vec<String> =
-            tally.counts.iter().map(|(ending, number)| format!("{number} {ending}")).collect();
+        let counts: Vec<String> = tally
+            .counts
+            .iter()
+            .map(|(ending, number)| format!("{number} {ending}"))
+            .collect();
         println!(
             "  {:4} {title:45} {:>6.1} s  {}",
             if verdict.is_ok() { "ok" } else { "FAIL" },
             started.elapsed().as_secs_f64(),
             counts.join(", ")
         );
-        tally.faults.iter().take(10).for_each(|fault| println!("       {fault}"));
+        tally
+            .faults
+            .iter()
+            .take(10)
+            .for_each(|fault| println!("       {fault}"));
         if let Err(error) = verdict {
-            println!("       {error:#}; again: STORE_SEED={} {name}", amounts.seed);
+            println!(
+                "       {error:#}; again: STORE_SEED={} {name}",
+                amounts.seed
+            );
             all_good = false;
         }
     }
@@ -97,18 +132,28 @@ fn all_fine(tally: &Tally, _: Amounts) -> anyhow::Result<()> {
 
 fn enough_cuts(tally: &Tally, amounts: Amounts) -> anyhow::Result<()> {
     all_fine(tally, amounts)?;
-    ensure!(tally.of("ok") >= amounts.cuts, "only {} cuts were made", tally.of("ok"));
+    ensure!(
+        tally.of("ok") >= amounts.cuts,
+        "only {} cuts were made",
+        tally.of("ok")
+    );
     Ok(())
 }
 
 fn must_fail(tally: &Tally, _: Amounts) -> anyhow::Result<()> {
     let seen = tally.of("lost or wrong") + tally.of("unusable");
-    ensure!(seen > 0, "the suite is blind: an unguarded store survived every power cut");
+    ensure!(
+        seen > 0,
+        "the suite is blind: an unguarded store survived every power cut"
+    );
     Ok(())
 }
 
 fn faults_end_it(tally: &Tally, amounts: Amounts) -> anyhow::Result<()> {
     all_fine(tally, amounts)?;
-    ensure!(tally.of("stopped") + tally.of("refused") > 0, "no fault was noticed by the store");
+    ensure!(
+        tally.of("stopped") + tally.of("refused") > 0,
+        "no fault was noticed by the store"
+    );
     Ok(())
 }

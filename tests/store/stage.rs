@@ -39,7 +39,10 @@ pub(crate) struct Ending {
 impl Ending {
     /// The last batch it acknowledged.
     pub(crate) fn acknowledged(&self) -> Option<u64> {
-        self.lines.iter().rev().find_map(|line| line.strip_prefix("A ")?.parse().ok())
+        self.lines
+            .iter()
+            .rev()
+            .find_map(|line| line.strip_prefix("A ")?.parse().ok())
     }
 
     /// Whether it ended by itself, in success.
@@ -73,7 +76,9 @@ pub(crate) enum Found {
 impl Stage {
     /// Compiles the shim and makes a scratch directory.
     pub(crate) fn set() -> anyhow::Result<Self> {
-        let scratch = tempfile::Builder::new().prefix("sanji-store-tests-").tempdir()?;
+        let scratch = tempfile::Builder::new()
+            .prefix("sanji-store-tests-")
+            .tempdir()?;
         let shim = scratch.path().join("shim.so");
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("store/shim.c");
         let compiler = std::env::var_os("CC").unwrap_or_else(|| OsString::from("cc"));
@@ -85,7 +90,12 @@ impl Stage {
             .context("the store tests need a C compiler")?;
         ensure!(status.success(), "the shim does not compile");
         let kept = std::env::temp_dir().join("sanji-store-failures");
-        Ok(Self { shim, scratch, kept, numbers: AtomicUsize::new(0) })
+        Ok(Self {
+            shim,
+            scratch,
+            kept,
+            numbers: AtomicUsize::new(0),
+        })
     }
 
     /// A new, empty directory. Whoever asked removes it.
@@ -137,7 +147,10 @@ impl Stage {
         outcome?;
         let exit = child.into_inner()?.wait()?;
         let lines = text.lines().map(str::to_owned).collect();
-        Ok(Ending { lines, exit: (!hung).then_some(exit) })
+        Ok(Ending {
+            lines,
+            exit: (!hung).then_some(exit),
+        })
     }
 
     /// Plays `batches` of the script.
@@ -149,7 +162,12 @@ impl Stage {
         batches: u64,
         environment: &[(&str, &str)],
     ) -> anyhow::Result<Ending> {
-        let words = ["write", sizes.word(), &from.to_string(), &batches.to_string()];
+        let words = [
+            "write",
+            sizes.word(),
+            &from.to_string(),
+            &batches.to_string(),
+        ];
         self.run(home, &words, environment)
     }
 
@@ -229,10 +247,15 @@ fn judge(
     found: &State,
     sizes: Sizes,
 ) -> Result<u64, String> {
-    let last = found.get(&workload::PAIR[0]).copied().filter(|last| *last >= from);
+    let last = found
+        .get(&workload::PAIR[0])
+        .copied()
+        .filter(|last| *last >= from);
     let next = last.map_or(from, |last| last + 1);
     if let Some(acknowledged) = acknowledged.filter(|acknowledged| *acknowledged >= next) {
-        return Err(format!("LOST: batch {acknowledged} was acknowledged, the store is at {last:?}"));
+        return Err(format!(
+            "LOST: batch {acknowledged} was acknowledged, the store is at {last:?}"
+        ));
     }
     let mut expected = base.clone();
     for number in from..next {
@@ -247,9 +270,13 @@ fn judge(
         return Ok(next);
     }
     let keys = expected.keys().chain(found.keys());
-    let differing: Vec<_> =
-        keys.filter(|key| expected.get(key) != found.get(key)).take(4).collect();
-    Err(format!("WRONG: at batch {last:?}, acknowledged {acknowledged:?}, keys {differing:?} differ"))
+    let differing: Vec<_> = keys
+        .filter(|key| expected.get(key) != found.get(key))
+        .take(4)
+        .collect();
+    Err(format!(
+        "WRONG: at batch {last:?}, acknowledged {acknowledged:?}, keys {differing:?} differ"
+    ))
 }
 
 /// Copies a directory tree.
@@ -300,7 +327,9 @@ pub(crate) fn in_parallel<T: Sync>(
     cases: &[T],
     play: impl Fn(&T, &mut Tally) -> anyhow::Result<()> + Sync,
 ) -> anyhow::Result<Tally> {
-    let threads = std::thread::available_parallelism().map_or(2, usize::from).min(8);
+    let threads = std::thread::available_parallelism()
+        .map_or(2, usize::from)
+        .min(8);
     let next = AtomicUsize::new(0);
     let work = || {
         let mut tally = Tally::default();
@@ -313,7 +342,11 @@ pub(crate) fn in_parallel<T: Sync>(
         let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
         let mut sum = Tally::default();
         for worker in workers {
-            sum.merge(worker.join().expect("cases report errors instead of panicking")?);
+            sum.merge(
+                worker
+                    .join()
+                    .expect("cases report errors instead of panicking")?,
+            );
         }
         Ok(sum)
     })

@@ -15,7 +15,7 @@ const UNUSABLE: &str = "unusable";
 const HUNG: &str = "hung";
 
 /// Batches of the script that is killed at every call.
-const KILL_SCRIPT: u64 = 40;
+const KILL_SCRIPT: u64 = 90;
 
 /// How many of each suite to play, from the environment.
 #[derive(Clone, Copy, Debug)]
@@ -41,7 +41,8 @@ fn evenly(from: u64, to: u64, most: usize) -> Vec<u64> {
 }
 
 fn path_text(path: &Path) -> anyhow::Result<&str> {
-    path.to_str().context("temporary directories have plain names")
+    path.to_str()
+        .context("temporary directories have plain names")
 }
 
 /// Counts one verdict; faults keep their image.
@@ -52,7 +53,10 @@ fn count(stage: &Stage, tally: &mut Tally, home: &Path, name: &str, fault: &str,
         _ => LOST,
     });
     let kept = stage.keep(home, name);
-    tally.faults.push(format!("{name}, {case}: {fault} (image: {})", kept.display()));
+    tally.faults.push(format!(
+        "{name}, {case}: {fault} (image: {})",
+        kept.display()
+    ));
 }
 
 /// (changes, changes that need space, syncs) of a run that was left alone.
@@ -73,7 +77,10 @@ pub(crate) fn kills(stage: &Stage, amounts: Amounts) -> anyhow::Result<Tally> {
     fs::create_dir(&home)?;
     let environment = [("SHIM_NOSYNC", "1"), ("SHIM_COUNT", path_text(&counted)?)];
     let ending = stage.write(&home, sizes, 1, KILL_SCRIPT, &environment)?;
-    ensure!(ending.succeeded(), "the script does not play undisturbed: {ending:?}");
+    ensure!(
+        ending.succeeded(),
+        "the script does not play undisturbed: {ending:?}"
+    );
     let (life, _, _) = calls(&counted)?;
 
     // A store killed in the middle of its life, to be recovered.
@@ -152,7 +159,14 @@ impl Life {
         ensure!(ending.succeeded(), "a life ended early: {ending:?}");
         let events = image::parse(&fs::read(&log)?, &home)?;
         fs::remove_dir_all(place)?;
-        Ok(Self { name, sizes, before, base, from, events })
+        Ok(Self {
+            name,
+            sizes,
+            before,
+            base,
+            from,
+            events,
+        })
     }
 
     /// Cuts the power at the given events, in order.
@@ -226,7 +240,15 @@ fn spread(life: &Life, number: usize, seed: u64) -> Vec<usize> {
 /// segments are used again, and chains in which each generation starts from what the cut before left.
 pub(crate) fn cuts(stage: &Stage, amounts: Amounts) -> anyhow::Result<Tally> {
     let new = |name, sizes, batches| {
-        Life::live(stage, name, sizes, Image::default(), State::new(), (1, batches), false)
+        Life::live(
+            stage,
+            name,
+            sizes,
+            Image::default(),
+            State::new(),
+            (1, batches),
+            false,
+        )
     };
     let lives = [
         new("a young store", Sizes::Mixed, 60)?,
@@ -237,7 +259,11 @@ pub(crate) fn cuts(stage: &Stage, amounts: Amounts) -> anyhow::Result<Tally> {
     let mut cases: Vec<(&Life, Vec<usize>)> = Vec::new();
     for (number, life) in lives.iter().enumerate() {
         let moments = spread(life, share, amounts.seed + number as u64);
-        cases.extend(moments.chunks(moments.len().div_ceil(4).max(1)).map(|part| (life, part.to_vec())));
+        cases.extend(
+            moments
+                .chunks(moments.len().div_ceil(4).max(1))
+                .map(|part| (life, part.to_vec())),
+        );
     }
     let single = in_parallel(&cases, |(life, moments), tally| {
         life.cut(moments, amounts.seed, |moment, image, acknowledged| {
@@ -285,7 +311,11 @@ fn judge_cut(
             fs::remove_dir_all(&home)?;
             fs::create_dir(&home)?;
             image.write(&home)?;
-            let case = format!("{}, cut after event {moment} of {}", life.name, life.events.len());
+            let case = format!(
+                "{}, cut after event {moment} of {}",
+                life.name,
+                life.events.len()
+            );
             count(stage, tally, &home, "power-cut", &fault, &case);
             None
         }
@@ -383,20 +413,34 @@ pub(crate) fn faults(stage: &Stage, amounts: Amounts) -> anyhow::Result<Tally> {
 
 /// Flips one bit in one file of a closed store. What is read must be right or refused.
 pub(crate) fn flips(stage: &Stage, amounts: Amounts) -> anyhow::Result<Tally> {
-    let sizes = Sizes::Mixed;
+    let sizes = Sizes::Wide;
     let sound = stage.directory()?;
     let environment = [("SHIM_NOSYNC", "1")];
-    ensure!(stage.write(&sound, sizes, 1, 150, &environment)?.succeeded());
-    ensure!(stage.write(&sound, sizes, 151, 150, &environment)?.succeeded());
+    // Two lives, so that part of the log is behind a snapshot; several segments, so that a flip can
+    // hit pages that are only read later.
+    ensure!(
+        stage
+            .write(&sound, sizes, 1, 1_500, &environment)?
+            .succeeded()
+    );
+    ensure!(
+        stage
+            .write(&sound, sizes, 1_501, 200, &environment)?
+            .succeeded()
+    );
     let witness = stage.directory()?;
     copy_tree(&sound, &witness)?;
     let found = stage.dump(&witness, sizes, &[])?;
     fs::remove_dir_all(witness)?;
-    let Found::State(expected) = found else { anyhow::bail!("the sound store: {found:?}") };
+    let Found::State(expected) = found else {
+        anyhow::bail!("the sound store: {found:?}")
+    };
     let mut small = Vec::new();
     let mut pages = Vec::new();
     list(&sound, &sound, &mut small, &mut pages)?;
-    let seeds: Vec<u64> = (0..amounts.flips as u64).map(|n| amounts.seed ^ (n << 16)).collect();
+    let seeds: Vec<u64> = (0..amounts.flips as u64)
+        .map(|n| amounts.seed ^ (n << 16))
+        .collect();
     let tally = in_parallel(&seeds, |seed, tally| {
         let mut random = Random::new(*seed);
         let home = stage.directory()?;
@@ -425,9 +469,26 @@ pub(crate) fn flips(stage: &Stage, amounts: Amounts) -> anyhow::Result<Tally> {
                 count(stage, tally, &home, "bit-flip", &fault, &case);
             }
             Found::Wrong(reason) => {
-                count(stage, tally, &home, "bit-flip", &format!("SILENT: {reason}"), "");
+                count(
+                    stage,
+                    tally,
+                    &home,
+                    "bit-flip",
+                    &format!("SILENT: {reason}"),
+                    "",
+                );
             }
-            Found::Hung => count(stage, tally, &home, "bit-flip", "HUNG", &name.display().to_string()),
+            Found::Hung => count(
+                stage,
+                tally,
+                &home,
+                "bit-flip",
+                "HUNG",
+                &name.display().to_string(),
+            ),
+            Found::Refused(reason) if reason.contains("last writes are missing") => {
+                tally.count("refused: an end is missing");
+            }
             Found::Refused(_) => tally.count("refused to open"),
             Found::Unread(_) => tally.count("refused a read"),
             Found::Died(_) => tally.count("stopped"),

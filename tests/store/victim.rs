@@ -4,7 +4,6 @@
 //! Lines on standard output: `O` opened, `A n` batch n and all before it acknowledged, `C` closed,
 //! `E reason` refused to open or to go on, `K key batch` a value found, `B reason` a wrong value that
 //! was not noticed by the store, `X reason` a value refused by the store, `END`.
-#![expect(clippy::print_stdout, reason = "its output is its purpose")]
 
 mod workload;
 
@@ -39,7 +38,7 @@ fn main() -> ExitCode {
 }
 
 fn parse(word: &str) -> Sizes {
-    [Sizes::Mixed, Sizes::Large]
+    [Sizes::Mixed, Sizes::Wide, Sizes::Large]
         .into_iter()
         .find(|sizes| sizes.word() == word)
         .expect("one of the two words")
@@ -75,7 +74,9 @@ fn chain(error: &dyn std::error::Error) -> String {
 fn write(dir: &Path, sizes: Sizes, from: u64, batches: u64) -> Result<(), String> {
     let store = open(dir)?;
     say("O");
-    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("needs nothing");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .expect("needs nothing");
     let mut random = Random::new(from);
     let mut next = from;
     while next < from + batches {
@@ -84,9 +85,7 @@ fn write(dir: &Path, sizes: Sizes, from: u64, batches: u64) -> Result<(), String
                 let mut batch = Batch::new();
                 for (key, len) in workload::batch(next, sizes) {
                     match len {
-                        Some(len) => {
-                            batch.put(key_name(key), value(next, key, len))
-                        }
+                        Some(len) => batch.put(key_name(key), value(next, key, len)),
                         None => batch.delete(key_name(key)),
                     };
                 }
@@ -95,7 +94,9 @@ fn write(dir: &Path, sizes: Sizes, from: u64, batches: u64) -> Result<(), String
             })
             .collect();
         for commit in commits {
-            runtime.block_on(commit).map_err(|error: CommitError| chain(&error))?;
+            runtime
+                .block_on(commit)
+                .map_err(|error: CommitError| chain(&error))?;
         }
         say(&format!("A {}", next - 1));
     }
@@ -120,7 +121,9 @@ fn dump(dir: &Path, sizes: Sizes) -> Result<(), String> {
         let Some((last, _)) = page.last() else { break };
         from = [last.as_slice(), &[0]].concat();
         for (key, value) in page {
-            let number = std::str::from_utf8(&key).ok().and_then(|key| key.strip_prefix("key "));
+            let number = std::str::from_utf8(&key)
+                .ok()
+                .and_then(|key| key.strip_prefix("key "));
             let Some(number) = number.and_then(|number| number.parse::<u64>().ok()) else {
                 out += &format!("B a key that was never written: {key:?}\n");
                 continue;
@@ -147,7 +150,11 @@ fn value(number: u64, key: u64, len: usize) -> Vec<u8> {
     let mut random = Random::new(number ^ (key << 32));
     let word = random.next();
     while value.len() < len.max(8) {
-        let word = if number % 3 == 0 { word } else { random.next() };
+        let word = if number.is_multiple_of(3) {
+            word
+        } else {
+            random.next()
+        };
         value.extend_from_slice(&word.to_be_bytes());
     }
     value.truncate(len.max(8));
@@ -156,10 +163,14 @@ fn value(number: u64, key: u64, len: usize) -> Vec<u8> {
 
 /// Says which batch wrote the value found under a key, or what is wrong with it.
 fn author(key: u64, found: &[u8], sizes: Sizes) -> Result<u64, String> {
-    let (number, _) = found.split_first_chunk().ok_or("a value too short to be ours")?;
+    let (number, _) = found
+        .split_first_chunk()
+        .ok_or("a value too short to be ours")?;
     let number = u64::from_be_bytes(*number);
     match workload::batch(number, sizes).get(&key) {
         Some(Some(len)) if value(number, key, *len) == found => Ok(number),
-        _ => Err(format!("the value under key {key} is not what batch {number} wrote")),
+        _ => Err(format!(
+            "the value under key {key} is not what batch {number} wrote"
+        )),
     }
 }

@@ -3,17 +3,16 @@
 
 use std::collections::BTreeMap;
 
-/// Keys the script plays with, apart from the pair.
-const KEYS: u64 = 400;
-
 /// Two keys that every batch writes, under numbers far apart in the key space.
-pub(crate) const PAIR: [u64; 2] = [0, 5_000];
+pub(crate) const PAIR: [u64; 2] = [0, 10_001];
 
 /// How large the values of a script are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sizes {
     /// Mostly below 1 KB, some up to 16 KB, a few up to 64 KB.
     Mixed,
+    /// As mixed, on so many keys that most values are written once and stay in old segments.
+    Wide,
     /// Up to 64 KB, incompressible, on few keys: segments are emptied and used again.
     Large,
 }
@@ -23,6 +22,7 @@ impl Sizes {
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Mixed => "mixed",
+            Self::Wide => "wide",
             Self::Large => "large",
         }
     }
@@ -58,16 +58,23 @@ pub(crate) fn batch(number: u64, sizes: Sizes) -> BTreeMap<u64, Option<usize>> {
     let mut random = Random::new(number);
     let mut writes = BTreeMap::new();
     for _ in 0..1 + random.below(4) {
-        let (keys, roll) = (if sizes == Sizes::Large { 60 } else { KEYS }, random.below(100));
-        let key = 1 + random.below(keys);
+        let key = 1 + random.below(match sizes {
+            Sizes::Mixed => 400,
+            Sizes::Wide => 20_000,
+            Sizes::Large => 60,
+        });
+        let roll = random.below(100);
         let len = match (sizes, roll) {
             (_, 0..12) => None,
             (Sizes::Large, _) => Some(8_000 + random.below(57_000)),
-            (Sizes::Mixed, 12..15) => Some(20_000 + random.below(45_000)),
-            (Sizes::Mixed, 15..30) => Some(4_000 + random.below(12_000)),
-            (Sizes::Mixed, _) => Some(16 + random.below(900)),
+            (_, 12..15) => Some(20_000 + random.below(45_000)),
+            (_, 15..30) => Some(4_000 + random.below(12_000)),
+            (_, _) => Some(16 + random.below(900)),
         };
-        writes.insert(key, len.map(|len| usize::try_from(len).expect("a small number")));
+        writes.insert(
+            key,
+            len.map(|len| usize::try_from(len).expect("a small number")),
+        );
     }
     writes.extend(PAIR.map(|key| (key, Some(16))));
     writes

@@ -73,8 +73,18 @@ pub(crate) struct Change {
     pub(crate) start_op: u64,
     pub(crate) deps: Vec<Hash>,
     ops: Vec<Op>,
-    /// Whether any operation replaces an earlier one.
-    pub(crate) replaces: bool,
+    /// The earlier operations that the puts replace.
+    pub(crate) replaced: Vec<Replaced>,
+}
+
+/// One earlier operation that a put replaces.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Replaced {
+    /// Which put of this change.
+    pub(crate) put: usize,
+    /// Whose operation, and its id.
+    pub(crate) actor: [u8; 16],
+    pub(crate) counter: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -114,8 +124,7 @@ impl Change {
             return Err(ChangeError::Checksum);
         }
         let (header, columns) = Header::read(&mut at)?;
-        let ops = columns.read(&bytes, &header)?;
-        let replaces = !columns.pred_actor.is_empty();
+        let (ops, replaced) = columns.read(&bytes, &header)?;
         let Header {
             actor,
             seq,
@@ -130,7 +139,7 @@ impl Change {
             start_op,
             deps,
             ops,
-            replaces,
+            replaced,
             bytes,
         })
     }
@@ -143,6 +152,17 @@ impl Change {
     /// Returns the greatest operation id.
     pub(crate) fn max_op(&self) -> u64 {
         self.start_op + self.ops.len() as u64 - 1
+    }
+
+    /// Returns the key of the put with this operation id.
+    pub(crate) fn key_of(&self, id: u64) -> Option<&[u8]> {
+        let put = usize::try_from(id.checked_sub(self.start_op)?).ok()?;
+        self.key(put)
+    }
+
+    /// Returns the key of the put at this position.
+    pub(crate) fn key(&self, put: usize) -> Option<&[u8]> {
+        self.ops.get(put).map(|op| &self.bytes[op.key.clone()])
     }
 
     /// Returns the puts: key (UTF-8) and value.
@@ -159,7 +179,7 @@ struct Header {
     start_op: u64,
     deps: Vec<Hash>,
     /// The author and the others it refers to.
-    actors: u64,
+    actors: Vec<[u8; 16]>,
 }
 
 impl Header {
@@ -183,6 +203,7 @@ impl Header {
             return Err(ChangeError::Additions);
         }
         let others = at.count(CHANGE_ACTORS_MAX)?;
+        let mut actors = vec![actor];
         let mut last = None;
         for _ in 0..others {
             let other = at.actor()?;
@@ -190,9 +211,9 @@ impl Header {
                 return Err(ChangeError::BadActor);
             }
             last = Some(other);
+            actors.push(other);
         }
         let columns = Columns::locate(at)?;
-        let actors = others as u64 + 1;
         Ok((
             Self {
                 actor,
@@ -254,7 +275,7 @@ impl Columns {
         Ok(columns)
     }
 
-    fn read(&self, bytes: &[u8], header: &Header) -> Result<Vec<Op>, ChangeError> {
+    fn read(&self, bytes: &[u8], header: &Header) -> Result<(Vec<Op>, Vec<Replaced>), ChangeError> {
         let column = |range: &Range<usize>| Cursor {
             bytes: &bytes[..range.end],
             at: range.start,
@@ -278,12 +299,9 @@ impl Columns {
         }
         let keys = self.read_keys(column(&self.keys), rows)?;
         let values = self.read_values(column(&self.value_meta), rows)?;
-        self.check_preds(column, rows, header)?;
-        Ok(keys
-            .into_iter()
-            .zip(values)
-            .map(|(key, value)| Op { key, value })
-            .collect())
+        let replaced = self.read_preds(column, rows, header)?;
+        let op = |(key, value)| Op { key, value };
+        Ok((keys.into_iter().zip(values).map(op).collect(), replaced))
     }
 
     fn read_keys(&self, column: Cursor<'_>, rows: usize) -> Result<Vec<Range<usize>>, ChangeError> {
@@ -340,49 +358,71 @@ impl Columns {
         Ok(values)
     }
 
-    /// Checks the references to replaced operations: their count, that their actors are named, and that
-    /// they are older than this change. Whether they exist is the engine's to say.
-    fn check_preds<'a>(
+    /// Reads the references to replaced operations: their actors must be named, and they must be older
+    /// than this change. Whether they are there is the history's to say.
+    fn read_preds<'a>(
         &self,
         column: impl Fn(&Range<usize>) -> Cursor<'a>,
         rows: usize,
         header: &Header,
-    ) -> Result<(), ChangeError> {
-        let (mut groups, mut preds) = (0_usize, 0_usize);
+    ) -> Result<Vec<Replaced>, ChangeError> {
+        let mut puts = Vec::new();
+        let mut groups = 0;
         column(&self.pred_count).runs(rows, |at, count| {
             let each = at.length()?;
-            groups += count;
-            preds = each
+            let preds = each
                 .checked_mul(count)
-                .and_then(|more| preds.checked_add(more))
-                .filter(|preds| *preds <= CHANGE_OPS_MAX)
-                .ok_or(ChangeError::TooMany)?;
-            Ok(())
-        })?;
-        let mut actors = 0;
-        column(&self.pred_actor).runs(CHANGE_OPS_MAX, |at, count| {
-            if at.unsigned()? >= header.actors {
-                return Err(ChangeError::BadActor);
+                .and_then(|more| more.checked_add(puts.len()));
+            if preds.is_none_or(|preds| preds > CHANGE_OPS_MAX) {
+                return Err(ChangeError::TooMany);
             }
-            actors += count;
+            for put in groups..groups + count {
+                puts.extend(std::iter::repeat_n(put, each));
+            }
+            groups += count;
             Ok(())
         })?;
-        let (mut counters, mut counter) = (0, 0_i64);
-        column(&self.pred_counter).runs(CHANGE_OPS_MAX, |at, count| {
+        let mut actors = Vec::with_capacity(puts.len());
+        column(&self.pred_actor).runs(puts.len(), |at, count| {
+            let actor = header
+                .actors
+                .get(at.length()?)
+                .ok_or(ChangeError::BadActor)?;
+            actors.extend(std::iter::repeat_n(*actor, count));
+            Ok(())
+        })?;
+        let (mut counters, mut counter) = (Vec::with_capacity(puts.len()), 0_i64);
+        column(&self.pred_counter).runs(puts.len(), |at, count| {
             let step = at.signed()?;
             for _ in 0..count {
                 counter = counter.checked_add(step).ok_or(ChangeError::BadNumber)?;
                 if counter < 1 || counter.unsigned_abs() >= header.start_op {
                     return Err(ChangeError::BadNumber);
                 }
+                counters.push(counter.unsigned_abs());
             }
-            counters += count;
             Ok(())
         })?;
-        if groups != rows || actors != preds || counters != preds {
+        if groups != rows || actors.len() != puts.len() || counters.len() != puts.len() {
             return Err(ChangeError::BadColumns);
         }
-        Ok(())
+        let replaced = puts.into_iter().zip(actors).zip(counters);
+        let replaced = replaced
+            .map(|((put, actor), counter)| Replaced {
+                put,
+                actor,
+                counter,
+            })
+            .collect::<Vec<_>>();
+        // Of one put in ascending order, none twice, as the engine writes and expects them.
+        let order = |pred: &Replaced| (pred.put, pred.counter, pred.actor);
+        if replaced
+            .windows(2)
+            .any(|pair| order(&pair[0]) >= order(&pair[1]))
+        {
+            return Err(ChangeError::BadColumns);
+        }
+        Ok(replaced)
     }
 }
 

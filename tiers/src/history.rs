@@ -22,6 +22,8 @@ pub(crate) struct History<'a> {
     heads: BTreeSet<Hash>,
     max_op: u64,
     seqs: BTreeMap<[u8; 16], u64>,
+    /// Applied changes by actor and first operation id.
+    starts: BTreeMap<([u8; 16], u64), &'a Change>,
 }
 
 /// How far each actor had come in the changes behind one change.
@@ -41,6 +43,7 @@ impl<'a> History<'a> {
             heads: BTreeSet::new(),
             max_op: 0,
             seqs: BTreeMap::new(),
+            starts: BTreeMap::new(),
         };
         let mut places: BTreeMap<([u8; 16], u64), Hash> = BTreeMap::new();
         let mut missing: BTreeMap<Hash, usize> = BTreeMap::new();
@@ -71,9 +74,16 @@ impl<'a> History<'a> {
         let mut clocks: BTreeMap<Hash, (Clock, u64)> = BTreeMap::new();
         while let Some(hash) = ready.pop_first() {
             let held = &state.changes()[&hash];
-            let Some(clock) = follow(&held.change, &clocks) else {
-                history.problems.insert((held.entry, Why::OutOfPlace));
-                continue;
+            let clock = match follow(&held.change, &clocks) {
+                Some(clock) if !history.replaces_its_past(&held.change, &clock) => {
+                    history.problems.insert((held.entry, Why::Dangling));
+                    continue;
+                }
+                Some(clock) => clock,
+                None => {
+                    history.problems.insert((held.entry, Why::OutOfPlace));
+                    continue;
+                }
             };
             clocks.insert(hash, (clock, held.change.max_op()));
             history.apply(held);
@@ -99,7 +109,21 @@ impl<'a> History<'a> {
         self.heads.insert(change.hash);
         self.max_op = self.max_op.max(change.max_op());
         self.seqs.insert(change.actor, change.seq);
+        self.starts.insert((change.actor, change.start_op), change);
         self.applied.push(held);
+    }
+
+    /// Returns whether everything the change replaces stands in its own past, under the same key.
+    fn replaces_its_past(&self, change: &Change, clock: &Clock) -> bool {
+        change.replaced.iter().all(|replaced| {
+            let upto = (replaced.actor, 0)..=(replaced.actor, replaced.counter);
+            let past = self.starts.range(upto).next_back().map(|(_, past)| past);
+            past.is_some_and(|past| {
+                let seen = clock.get(&past.actor).is_some_and(|seq| past.seq <= *seq);
+                let key = past.key_of(replaced.counter);
+                seen && key.is_some() && key == change.key(replaced.put)
+            })
+        })
     }
 
     pub(crate) fn applied(&self) -> &[&'a Held] {

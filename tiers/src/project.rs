@@ -91,6 +91,9 @@ pub enum Why {
     /// The change does not stand where its dependencies say.
     #[error("the change does not stand where its dependencies say")]
     OutOfPlace,
+    /// The change replaces something that its past does not hold under that key.
+    #[error("the change replaces what is not there")]
+    Dangling,
     /// The document engine cannot apply the change.
     #[error("the document engine cannot apply the change")]
     Broken,
@@ -170,8 +173,8 @@ fn run(job: Job) -> Result<Projected, Unprojected> {
                 let culprit = engine::first_broken(&history.applied_bytes());
                 let culprit = culprit.and_then(|index| history.applied().get(index));
                 let culprit = culprit.ok_or(Unprojected::Engine)?.change.hash;
-                broken.insert(culprit, Why::Broken);
-                if broken.len() > BROKEN_CHANGES_MAX {
+                let again = broken.insert(culprit, Why::Broken).is_some();
+                if again || broken.len() > BROKEN_CHANGES_MAX {
                     return Err(Unprojected::Engine);
                 }
             }
@@ -231,7 +234,10 @@ fn show(history: &History<'_>) -> Result<(Vec<u8>, u32), engine::Broken> {
         .flat_map(|held| held.change.puts())
         .collect();
     puts.sort_unstable_by_key(|(key, _)| *key);
-    let replaced = history.applied().iter().any(|held| held.change.replaces);
+    let replaced = history
+        .applied()
+        .iter()
+        .any(|held| !held.change.replaced.is_empty());
     if replaced || puts.windows(2).any(|pair| pair[0].0 == pair[1].0) {
         engine::merge(&history.applied_bytes(), history.heads(), |key, values| {
             view.add(key, values);

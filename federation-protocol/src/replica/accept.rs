@@ -225,6 +225,12 @@ impl Replica {
             unit: other.key().unit.clone(),
             seq_num,
         });
+        // Said once: entries behind it need no report of their own.
+        for session in self.sessions.values_mut() {
+            if session.reported.len() < REJECTED_LOGS_MAX {
+                session.reported.insert(log);
+            }
+        }
         self.staging.forks.push((log, seq_num, told_by));
         self.staging.evidence.push(other);
         self.staging.touched.insert(log);

@@ -24,7 +24,7 @@ use federation_protocol::{Message, Reach};
 use super::world::{Bend, Store, World, node_secret};
 
 /// Runs a transcript and compares it with what it says, or rewrites it.
-pub fn check(path: &Path) {
+pub(crate) fn check(path: &Path) {
     let text = std::fs::read_to_string(path).unwrap();
     let told = run(&text);
     if std::env::var_os("SANJI_BLESS").is_some() {

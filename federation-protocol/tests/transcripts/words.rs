@@ -11,38 +11,39 @@ use keys::{Chain, Hash, NodeKey, Signed};
 
 /// Names given so far.
 #[derive(Default)]
-pub struct Words {
+pub(crate) struct Words {
     keys: BTreeMap<NodeKey, String>,
     logs: BTreeMap<LogId, String>,
+    names: BTreeMap<String, usize>,
     texts: BTreeMap<String, String>,
     digests: BTreeMap<Hash, usize>,
     hashes: BTreeMap<Hash, usize>,
 }
 
 impl Words {
-    pub fn name_key(&mut self, key: NodeKey, name: &str) {
+    pub(crate) fn name_key(&mut self, key: NodeKey, name: &str) {
         self.keys.insert(key, name.to_owned());
         self.texts.insert(key.to_string(), format!("<{name}>"));
         self.texts.insert(key.short(), format!("<{name}>"));
     }
 
-    pub fn name_text(&mut self, text: &str, name: &str) {
+    pub(crate) fn name_text(&mut self, text: &str, name: &str) {
         self.texts.insert(text.to_owned(), name.to_owned());
     }
 
-    pub fn name_log(&mut self, entry: &Entry) {
+    pub(crate) fn name_log(&mut self, entry: &Entry) {
         let key = entry.key();
         let author = self.key(key.author);
         let period = key.period.map_or("-".to_owned(), |period| period.to_string());
         let name = format!("{}/{}/{period}/{author}", key.unit, key.reach);
         let log = entry.log();
+        if self.logs.contains_key(&log) {
+            return;
+        }
         // A second log of that name differs in the store epoch.
-        let same = self.logs.values().filter(|known| known.starts_with(&name)).count();
-        let name = match (self.logs.contains_key(&log), same) {
-            (true, _) => return,
-            (false, 0) => name,
-            (false, n) => format!("{name}.{n}"),
-        };
+        let same = self.names.entry(name.clone()).or_default();
+        *same += 1;
+        let name = if *same == 1 { name } else { format!("{name}.{same}") };
         self.texts.insert(log.short(), format!("<{name}>"));
         self.logs.insert(log, name);
     }
@@ -51,7 +52,7 @@ impl Words {
         self.keys.get(&key).cloned().unwrap_or_else(|| "?".to_owned())
     }
 
-    pub fn log(&self, log: LogId) -> String {
+    pub(crate) fn log(&self, log: LogId) -> String {
         self.logs.get(&log).cloned().unwrap_or_else(|| "a log unknown so far".to_owned())
     }
 
@@ -66,11 +67,11 @@ impl Words {
     }
 
     /// Returns a text with the names of keys and logs in place of their bytes.
-    pub fn plain(&self, text: &str) -> String {
+    pub(crate) fn plain(&self, text: &str) -> String {
         self.texts.iter().rev().fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
     }
 
-    pub fn entries(&self, entries: &[Entry]) -> String {
+    pub(crate) fn entries(&self, entries: &[Entry]) -> String {
         let mut runs: Vec<(LogId, u64, u64)> = Vec::new();
         for entry in entries {
             match runs.last_mut() {
@@ -93,7 +94,7 @@ impl Words {
         format!("{} #{} {}{fork}", self.log(head.log), head.seq_num, self.hash(&head.hash))
     }
 
-    pub fn receipt(&self, receipt: &Receipt) -> String {
+    pub(crate) fn receipt(&self, receipt: &Receipt) -> String {
         let heads: Vec<String> = receipt
             .heads
             .iter()
@@ -104,7 +105,7 @@ impl Words {
         format!("receipt of {} about {}: {}", receipt.issuer, receipt.unit, heads.join(", "))
     }
 
-    pub fn report(&self, report: &Report) -> String {
+    pub(crate) fn report(&self, report: &Report) -> String {
         match report {
             Report::Forked { log, seq_num, .. } => format!("{} forked at {seq_num}", self.log(*log)),
             Report::RolledBack { log } => format!("own {} rolled back", self.log(*log)),
@@ -122,7 +123,7 @@ impl Words {
         }
     }
 
-    pub fn message(&mut self, message: &Message) -> String {
+    pub(crate) fn message(&mut self, message: &Message) -> String {
         match message {
             Message::Hello(hello) => {
                 let who = Chain::from_bytes(&hello.chain)

@@ -29,11 +29,26 @@ const MESSAGES_MAX: usize = 20_000;
 
 /// What one node keeps.
 #[derive(Clone, Default)]
-pub struct Store {
-    pub entries: BTreeMap<(LogId, u64), Vec<u8>>,
-    pub evidence: BTreeMap<(LogId, u64), Vec<u8>>,
-    pub states: BTreeMap<LogId, LogState>,
-    pub receipts: BTreeMap<(UnitId, UnitId), Vec<u8>>,
+pub(crate) struct Store {
+    pub(crate) entries: BTreeMap<(LogId, u64), Vec<u8>>,
+    pub(crate) evidence: BTreeMap<(LogId, u64), Vec<u8>>,
+    pub(crate) states: BTreeMap<LogId, LogState>,
+    pub(crate) receipts: BTreeMap<(UnitId, UnitId), Vec<u8>>,
+    /// The hash of each entry's envelope, and of all bytes of each: what checks need, cheaply.
+    hashes: BTreeMap<(LogId, u64), Hash>,
+    bytes: BTreeSet<Hash>,
+}
+
+impl Store {
+    /// Puts checked entries in, as if they had been appended one after the other.
+    pub(crate) fn put(&mut self, entry: &Entry) {
+        let place = (entry.log(), entry.seq_num());
+        self.entries.insert(place, entry.bytes().to_vec());
+        self.hashes.insert(place, entry.hash());
+        self.bytes.insert(Hash::of(entry.bytes()));
+        let state = LogState { key: entry.key().clone(), head: entry.head(), forked: None };
+        self.states.insert(entry.log(), state);
+    }
 }
 
 impl LogReader for Store {
@@ -69,11 +84,11 @@ impl LogReader for Store {
 type Handed = (u64, Vec<Entry>, Vec<LogState>, Vec<Entry>);
 
 /// One node.
-pub struct Node {
-    pub name: String,
-    pub unit: UnitId,
-    pub replica: Replica,
-    pub store: Store,
+pub(crate) struct Node {
+    pub(crate) name: String,
+    pub(crate) unit: UnitId,
+    pub(crate) replica: Replica,
+    pub(crate) store: Store,
     secret: Secret,
     chain: Chain,
     epoch: StoreEpoch,
@@ -81,11 +96,11 @@ pub struct Node {
     wake: BTreeSet<SessionId>,
     next_session: u64,
     /// The disk is slow: commits wait.
-    pub held: bool,
+    pub(crate) held: bool,
     handed: VecDeque<Handed>,
     /// Units whose roster this node has not seen.
     unplaced: BTreeSet<UnitId>,
-    pub reports: Vec<Report>,
+    pub(crate) reports: Vec<Report>,
 }
 
 /// One connection. Side 0 dialled.
@@ -100,7 +115,7 @@ struct Link {
 }
 
 /// What happens to the next message of one side on its way.
-pub enum Bend {
+pub(crate) enum Bend {
     /// The hello speaks of other versions.
     Version(u8, u8),
     /// The hello names the root of another federation's unit.
@@ -114,19 +129,21 @@ pub enum Bend {
 }
 
 /// All nodes, units and links of one run.
-pub struct World {
-    pub now_ms: u64,
-    pub nodes: BTreeMap<String, Node>,
+pub(crate) struct World {
+    pub(crate) now_ms: u64,
+    pub(crate) nodes: BTreeMap<String, Node>,
     units: BTreeMap<UnitId, Placed>,
     links: Vec<Link>,
     rng: ChaCha20Rng,
-    pub words: Words,
-    pub trace: Vec<String>,
+    pub(crate) words: Words,
+    pub(crate) trace: Vec<String>,
+    /// Who appended what in the last line of the trace.
+    appended: Option<(String, usize, Vec<Entry>)>,
     tiers: Vec<TierName>,
 }
 
 impl World {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self {
             now_ms: BEGIN_MS,
             nodes: BTreeMap::new(),
@@ -135,12 +152,13 @@ impl World {
             rng: ChaCha20Rng::seed_from_u64(seed),
             words: Words::default(),
             trace: Vec::new(),
+            appended: None,
             tiers: ["school", "district", "city"].map(|tier| tier.parse().unwrap()).to_vec(),
         }
     }
 
     /// Adds a node; its unit is placed under `parent`, or is the root.
-    pub fn add_node(&mut self, name: &str, unit: &str, tier: &str, parent: Option<&str>) {
+    pub(crate) fn add_node(&mut self, name: &str, unit: &str, tier: &str, parent: Option<&str>) {
         let unit: UnitId = unit.parse().unwrap();
         let placed = Placed {
             parent: parent.map(|parent| parent.parse().unwrap()),
@@ -158,8 +176,19 @@ impl World {
         self.place_all();
     }
 
+    /// Places a unit without any node of it.
+    pub(crate) fn add_unit(&mut self, unit: &str, tier: &str, parent: &str) {
+        let parent = Some(parent.parse().unwrap());
+        self.units.insert(unit.parse().unwrap(), Placed { parent, tier: tier.parse().unwrap() });
+    }
+
+    /// Tells every node of units that were added without a node.
+    pub(crate) fn place_again(&mut self) {
+        self.place_all();
+    }
+
     /// Adds a node with a copy of another's key, epoch and store: what a copied disk image is.
-    pub fn clone_node(&mut self, name: &str, of: &str) {
+    pub(crate) fn clone_node(&mut self, name: &str, of: &str) {
         let node = &self.nodes[of];
         let (unit, secret, chain) = (node.unit.clone(), node.secret.duplicate(), node.chain.clone());
         let (epoch, root, store) = (node.epoch, node.root, node.store.clone());
@@ -168,7 +197,7 @@ impl World {
     }
 
     /// Stops a node and opens it again from what it stored; links are gone.
-    pub fn restart(&mut self, name: &str, store: Option<Store>) {
+    pub(crate) fn restart(&mut self, name: &str, store: Option<Store>) {
         self.cut_all(name);
         let node = self.nodes.remove(name).expect("a known node");
         let store = store.unwrap_or(node.store);
@@ -227,7 +256,7 @@ impl World {
     }
 
     /// Makes a node one of another federation: another root key has signed its chain.
-    pub fn estrange(&mut self, name: &str) {
+    pub(crate) fn estrange(&mut self, name: &str) {
         let node = self.nodes.remove(name).expect("a known node");
         let root = Secret::from_seed(*Hash::of(b"another root").as_bytes());
         self.words.name_text(&root.unit_key().to_string(), "<another root>");
@@ -238,7 +267,7 @@ impl World {
     }
 
     /// Returns the chain that the units above certify for a key.
-    fn chain(&self, unit: &UnitId, secret: &Secret) -> Chain {
+    pub(crate) fn chain(&self, unit: &UnitId, secret: &Secret) -> Chain {
         let node = self.certificate(unit, Subject::Node(secret.node_key()));
         let mut certificates = vec![Signed::sign(&node, &unit_secret(unit.as_str()))];
         let mut at = unit.clone();
@@ -253,7 +282,7 @@ impl World {
     }
 
     /// Signs with one unit's key that another node may speak for that unit; as a statement part.
-    pub fn claim_part(&self, unit: &str, node: &str) -> Part {
+    pub(crate) fn claim_part(&self, unit: &str, node: &str) -> Part {
         let unit: UnitId = unit.parse().unwrap();
         let mut chain = self.chain(&unit, &node_secret(node)).certificates().to_vec();
         let mut certificate = self.certificate(&unit, Subject::Node(node_secret(node).node_key()));
@@ -282,7 +311,7 @@ impl World {
         root.expect("the first unit is the root").0
     }
 
-    pub fn placement(&self, without: &BTreeSet<UnitId>) -> Placement {
+    pub(crate) fn placement(&self, without: &BTreeSet<UnitId>) -> Placement {
         let mut units = self.units.clone();
         units.retain(|unit, _| !without.contains(unit));
         Placement { root: self.root_unit().clone(), units, tiers: self.tiers.clone() }
@@ -298,14 +327,14 @@ impl World {
     }
 
     /// Takes the roster of a unit from a node, or gives it back.
-    pub fn place(&mut self, name: &str, without: Option<&str>) {
+    pub(crate) fn place(&mut self, name: &str, without: Option<&str>) {
         let node = self.nodes.get_mut(name).unwrap();
         node.unplaced = without.map(|unit| unit.parse().unwrap()).into_iter().collect();
         self.place_all();
     }
 
     /// Connects two nodes; the first dials. With `proven` the second sees another key than it should.
-    pub fn link(&mut self, a: &str, b: &str, proven: Option<NodeKey>) {
+    pub(crate) fn link(&mut self, a: &str, b: &str, proven: Option<NodeKey>) {
         let ends = [a, b].map(|name| {
             let node = self.nodes.get_mut(name).unwrap();
             let session = SessionId(node.next_session);
@@ -330,7 +359,7 @@ impl World {
     }
 
     /// Bends the next message from `a` to `b`.
-    pub fn bend(&mut self, a: &str, b: &str, bend: Bend) {
+    pub(crate) fn bend(&mut self, a: &str, b: &str, bend: Bend) {
         let (link, from) = self.find(a, b);
         self.links[link].bends[from].push_back(bend);
     }
@@ -352,18 +381,18 @@ impl World {
         panic!("no link between {a} and {b}");
     }
 
-    pub fn is_linked(&self, a: &str, b: &str) -> bool {
+    pub(crate) fn is_linked(&self, a: &str, b: &str) -> bool {
         self.links.iter().any(|link| link.ends.iter().all(|(name, _)| name == a || name == b))
     }
 
     /// Returns payload bytes and messages that went from `a` to `b` over their link.
-    pub fn traffic(&self, a: &str, b: &str) -> (usize, usize) {
+    pub(crate) fn traffic(&self, a: &str, b: &str) -> (usize, usize) {
         let (link, from) = self.find(a, b);
         (self.links[link].bytes[from], self.links[link].messages[from])
     }
 
     /// Cuts a link; what was under way is lost.
-    pub fn cut(&mut self, a: &str, b: &str) {
+    pub(crate) fn cut(&mut self, a: &str, b: &str) {
         let (link, _) = self.find(a, b);
         self.cut_link(link);
     }
@@ -378,7 +407,7 @@ impl World {
         }
     }
 
-    pub fn cut_all(&mut self, name: &str) {
+    pub(crate) fn cut_all(&mut self, name: &str) {
         while let Some(at) =
             self.links.iter().position(|link| link.ends.iter().any(|(end, _)| end == name))
         {
@@ -387,7 +416,7 @@ impl World {
     }
 
     /// Writes entries at a node.
-    pub fn write(
+    pub(crate) fn write(
         &mut self,
         name: &str,
         reach: Reach,
@@ -402,7 +431,7 @@ impl World {
     }
 
     /// Returns a part with a text, as large as asked for.
-    pub fn part(reach: &Reach, period: Option<Period>, text: &str, size: usize) -> Part {
+    pub(crate) fn part(reach: &Reach, period: Option<Period>, text: &str, size: usize) -> Part {
         let mut bytes = text.as_bytes().to_vec();
         // Bytes that do not compress, so that sizes are honest.
         let mut block = Hash::of(text.as_bytes());
@@ -419,7 +448,7 @@ impl World {
     }
 
     /// Lets everything happen that can, at most so many messages; returns how many there were.
-    pub fn stabilize(&mut self, messages_max: Option<usize>) -> usize {
+    pub(crate) fn stabilize(&mut self, messages_max: Option<usize>) -> usize {
         let mut delivered = 0;
         loop {
             let limit = messages_max.unwrap_or(MESSAGES_MAX);
@@ -506,6 +535,13 @@ impl World {
         self.trace.push(format!("{} -> {}  {said}{note}", names.0, names.1));
     }
 
+    /// Hands a node a message that its peer never sent, as a hostile peer would.
+    pub(crate) fn inject(&mut self, from: &str, to: &str, message: &Message) {
+        let (link, side) = self.find(from, to);
+        self.links[link].under_way[1 - side].push_front(message.to_bytes());
+        self.deliver(link, 1 - side);
+    }
+
     fn bent(&self, message: &Message, bend: Bend) -> Vec<u8> {
         let hello = |change: &dyn Fn(&mut Hello)| {
             let Message::Hello(hello) = message else { panic!("the next message is no hello") };
@@ -586,7 +622,7 @@ impl World {
     }
 
     /// Commits what waits on a slow disk.
-    pub fn release(&mut self, name: &str) {
+    pub(crate) fn release(&mut self, name: &str) {
         self.nodes.get_mut(name).unwrap().held = false;
         self.drain(name);
     }
@@ -595,29 +631,19 @@ impl World {
     fn drain(&mut self, name: &str) {
         loop {
             let node = self.nodes.get_mut(name).unwrap();
-            while let Some(output) = node.replica.poll() {
+            if let Some(output) = node.replica.poll() {
                 self.on_output(name, output);
-                if !self.nodes.contains_key(name) {
-                    return;
-                }
-                break;
-            }
-            let node = self.nodes.get_mut(name).unwrap();
-            if !node.held && let Some(handed) = node.handed.pop_front() {
+            } else if !node.held && let Some(handed) = node.handed.pop_front() {
                 self.commit(name, handed);
-                continue;
-            }
-            let node = self.nodes.get_mut(name).unwrap();
-            match node.replica.poll() {
-                Some(output) => self.on_output(name, output),
-                None => break,
+            } else {
+                break;
             }
         }
         let node = &self.nodes[name];
-        for session in node.replica.sessions() {
-            let woken = node.wake.contains(&session.id);
+        for (end, session) in self.links.iter().flat_map(|link| &link.ends) {
+            let silent = end == name && !node.wake.contains(session);
             assert!(
-                woken || !node.replica.has_output(session.id),
+                !silent || !node.replica.has_output(*session),
                 "{name} has something to send and did not say so"
             );
         }
@@ -675,6 +701,8 @@ impl World {
             let place = (entry.log(), entry.seq_num());
             let before = node.store.entries.insert(place, entry.bytes().to_vec());
             assert!(before.is_none(), "{name} appends an entry twice or over another");
+            node.store.hashes.insert(place, entry.hash());
+            node.store.bytes.insert(Hash::of(entry.bytes()));
         }
         for entry in &evidence {
             let place = (entry.log(), entry.seq_num());
@@ -685,14 +713,30 @@ impl World {
         for state in states {
             node.store.states.insert(state.key.id(), state);
         }
-        let said = self.words.entries(&entries);
-        if !entries.is_empty() {
-            self.trace.push(format!("{name} appends {said}"));
-        }
+        self.tell_appended(name, &entries);
         self.now_ms += 1;
         let node = self.nodes.get_mut(name).unwrap();
         node.replica.handle_committed(self.now_ms, number).unwrap();
-        self.check_node(name);
+        let touched: BTreeSet<LogId> =
+            entries.iter().chain(&evidence).map(federation_protocol::Entry::log).collect();
+        self.check_logs(name, |log| touched.contains(log));
+    }
+
+    /// Writes appended entries down, one line for those that follow each other.
+    fn tell_appended(&mut self, name: &str, entries: &[Entry]) {
+        if entries.is_empty() {
+            return;
+        }
+        let last = std::mem::take(&mut self.appended);
+        let again = last.as_ref().is_some_and(|(who, lines, _)| who == name && *lines == self.trace.len());
+        let mut all = if again { last.map(|(.., entries)| entries).unwrap_or_default() } else { Vec::new() };
+        if again {
+            self.trace.pop();
+        }
+        all.extend_from_slice(entries);
+        let said = self.words.entries(&all);
+        self.trace.push(format!("{name} appends {said}"));
+        self.appended = Some((name.to_owned(), self.trace.len(), all));
     }
 
     /// Nothing that a message mentions may be news to its sender's disk.
@@ -701,9 +745,7 @@ impl World {
         match message {
             Message::Entries(entries) => {
                 for bytes in entries {
-                    let entry = Entry::verify(bytes.to_vec()).unwrap();
-                    let held = store.entries.get(&(entry.log(), entry.seq_num()));
-                    assert_eq!(held.map(Vec::as_slice), Some(entry.bytes()), "{name} sends its own");
+                    assert!(store.bytes.contains(&Hash::of(bytes)), "{name} sends what it holds");
                 }
             }
             Message::Heads(_, _, heads, _) => {
@@ -718,31 +760,34 @@ impl World {
     }
 
     /// Heads are what the store holds, without a gap.
-    fn check_node(&self, name: &str) {
+    fn check_logs(&self, name: &str, wanted: impl Fn(&LogId) -> bool) {
         let node = &self.nodes[name];
         if !node.handed.is_empty() {
             return;
         }
-        for (log, state) in node.replica.logs() {
+        for (log, state) in node.replica.logs().filter(|(log, _)| wanted(log)) {
             let stored = &node.store.states[&log];
             assert_eq!(stored, &state, "{name}: the stored state of a log is its state");
-            let head = node.store.entries.get(&(log, state.head.seq_num)).expect("the head is held");
-            assert_eq!(Entry::verify(head.clone()).unwrap().hash(), state.head.hash);
+            let head = node.store.hashes.get(&(log, state.head.seq_num));
+            assert_eq!(head, Some(&state.head.hash), "{name} holds its heads");
             let held = node.store.entries.range((log, 0)..=(log, u64::MAX)).count() as u64;
             assert_eq!(held, state.head.seq_num + 1, "{name}: no entry is missing or beyond the head");
             if let Some(fork) = state.forked {
                 assert!(node.store.evidence.contains_key(&(log, fork)), "{name} can prove the fork");
             }
         }
-        assert_eq!(node.store.states.len(), node.replica.logs().count(), "{name} forgot a log");
         assert!(node.replica.queued() <= limits::SESSION_QUEUE_MAX + limits::SESSION_DUE_MAX);
     }
 
     /// Checks every node, and that no log is where it may not be.
-    pub fn check(&self) {
+    pub(crate) fn check(&self) {
         let placement = self.placement(&BTreeSet::new());
         for (name, node) in &self.nodes {
-            self.check_node(name);
+            self.check_logs(name, |_| true);
+            if node.handed.is_empty() {
+                let logs = node.replica.logs().count();
+                assert_eq!(node.store.states.len(), logs, "{name} forgot a log");
+            }
             for (_, state) in node.replica.logs() {
                 let allowed = placement.travels_to(&state.key, &node.unit);
                 assert!(allowed, "{name} holds a log of {} {}", state.key.unit, state.key.reach);
@@ -751,7 +796,7 @@ impl World {
     }
 
     /// Returns the digest of what `name` holds of the logs shared by the units of both nodes.
-    pub fn shared_digest(&self, name: &str, other: &str) -> Hash {
+    pub(crate) fn shared_digest(&self, name: &str, other: &str) -> Hash {
         let placement = self.placement(&BTreeSet::new());
         let (a, b) = (&self.nodes[name].unit, &self.nodes[other].unit);
         let states: Vec<_> = self.nodes[name]
@@ -764,11 +809,11 @@ impl World {
 }
 
 /// Returns the secret of a unit: the seed is the hash of its name.
-pub fn unit_secret(unit: &str) -> Secret {
+pub(crate) fn unit_secret(unit: &str) -> Secret {
     Secret::from_seed(*Hash::of(format!("unit {unit}").as_bytes()).as_bytes())
 }
 
 /// Returns the secret of a node: the seed is the hash of its name.
-pub fn node_secret(name: &str) -> Secret {
+pub(crate) fn node_secret(name: &str) -> Secret {
     Secret::from_seed(*Hash::of(format!("node {name}").as_bytes()).as_bytes())
 }

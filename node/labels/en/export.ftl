@@ -5,3 +5,6 @@ export-conflicts = Conflicting values
 export-yes = yes
 export-no = no
 export-nothing = (nothing)
+
+# Why nothing could be written.
+export-unwritable = The export could not be written ({ $detail }).

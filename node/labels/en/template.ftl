@@ -35,3 +35,9 @@ form-list = several, separated by ";": { $item }
 form-struct = not in tables
 unit-minutes = minutes
 unit-of-minutes = units of { $minutes } minutes
+
+# Why no file could be made.
+template-unwritable = The template could not be written ({ $detail }).
+generate-unwritable = The file could not be written ({ $detail }).
+generate-no-words = There are no words to make records of kind "{ $kind }" from.
+generate-out-of-bounds = Schools are numbered 1 to 999, a school has 1 to 10000 students, and a file 1 to { $max } records.

@@ -5,3 +5,6 @@ export-conflicts = 有冲突的值
 export-yes = 是
 export-no = 否
 export-nothing = （无）
+
+# 无法写出的原因。
+export-unwritable = 导出文件无法写出（{ $detail }）。

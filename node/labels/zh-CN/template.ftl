@@ -32,3 +32,9 @@ form-list = 可填多项，用“;”分隔：{ $item }
 form-struct = 不在表格中填写
 unit-minutes = 分钟
 unit-of-minutes = { $minutes } 分钟为一个单位
+
+# 无法生成文件的原因。
+template-unwritable = 模板无法写出（{ $detail }）。
+generate-unwritable = 文件无法写出（{ $detail }）。
+generate-no-words = 没有用来生成“{ $kind }”记录的词表。
+generate-out-of-bounds = 学校编号为 1 到 999，每校学生 1 到 10000 名，每个文件 1 到 { $max } 条记录。

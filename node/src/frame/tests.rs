@@ -193,6 +193,7 @@ async fn an_oversized_claim_costs_no_memory() {
     let (mut near, far) = duplex(64);
     let mut reader = FrameReader::new(far, Counters::default());
     near.write_all(b"\xff\xff\xff\xff\x00").await.unwrap();
+    drop(near);
     let error = reader.read().await.unwrap_err();
     assert!(
         matches!(

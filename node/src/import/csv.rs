@@ -142,7 +142,7 @@ mod tests {
     #[test]
     fn the_separator_is_found_outside_quotes() {
         assert_eq!(separator("a,b,c"), b',');
-        assert_eq!(separator("\"a,b,c,d\";b\nx,y,z"), b';');
+        assert_eq!(separator("\"a,b,c,d\";b\nx;y,z"), b';');
         assert_eq!(separator("a\tb\tc,d"), b'\t');
         assert_eq!(separator("only"), b',');
         assert_eq!(separator("a title\n\na;b;c\n1,5;2;3\n"), b';');

@@ -7,14 +7,14 @@ use std::path::Path;
 use federation_protocol::limits::SUBJECT_SIZE_MAX;
 use keys::Hash;
 use tiers::fields_bytes;
-use tiers::kind::{Column, ColumnPart, FieldError, FieldType, Fields, Kind, RowError};
+use tiers::kind::{Column, ColumnPart, FieldError, Fields, Kind, RowError};
 use tiers::value::Minute;
 
 use super::cell;
 use super::column::{self, ColumnFault, Heading, Headings};
 use super::error::{ImportError, Refusal};
 use super::problem::{Problem, Severity, field_fault};
-use super::{Cell, Encoding, Format, Row, RowFault, Source, Stamp, letters, limits, trim};
+use super::{Cell, Encoding, Format, Row, RowFault, Source, letters, limits};
 use crate::label::{Arg, Lang, text};
 
 /// What a file says, and everything that is wrong with it.

@@ -180,22 +180,30 @@ impl<E: Engine> Committer<E> {
         let thread = Builder::new().name("store-committer".to_owned()).spawn({
             let shared = Arc::clone(&shared);
             move || {
-                if let Err(reason) = caught(|| Ok(shared.run(&watchdog))) {
-                    shared.stop(FailStop::Engine { phase: Phase::Applying, reason });
+                let ran = caught(|| {
+                    shared.run(&watchdog);
+                    Ok(())
+                });
+                if let Err(reason) = ran {
+                    shared.stop(FailStop::Engine {
+                        phase: Phase::Applying,
+                        reason,
+                    });
                 }
                 lock(&shared.queue).done = true;
                 shared.changed.notify_all();
             }
         })?;
-        Ok(Self { shared, thread: Some(thread) })
+        Ok(Self {
+            shared,
+            thread: Some(thread),
+        })
     }
 
     /// Queues a batch; see [`super::Kv::commit`].
     pub(crate) fn commit(&self, batch: Batch) -> CommitFuture {
         match self.shared.enqueue(batch) {
-            Ok(answer) => {
-                Box::pin(async { answer.await.unwrap_or(Err(CommitError::Poisoned)) })
-            }
+            Ok(answer) => Box::pin(async { answer.await.unwrap_or(Err(CommitError::Poisoned)) }),
             Err(error) => Box::pin(ready(Err(error))),
         }
     }
@@ -208,7 +216,10 @@ impl<E: Engine> Committer<E> {
         self.inspect(read).inspect_err(|error| {
             if let StoreError::Engine { reason } = error {
                 let reason = reason.clone();
-                self.shared.stop(FailStop::Engine { phase: Phase::Reading, reason });
+                self.shared.stop(FailStop::Engine {
+                    phase: Phase::Reading,
+                    reason,
+                });
             }
         })
     }
@@ -218,7 +229,11 @@ impl<E: Engine> Committer<E> {
         &self,
         read: impl FnOnce(&E) -> Result<T, String>,
     ) -> Result<T, StoreError> {
-        let view = self.shared.view.read().unwrap_or_else(PoisonError::into_inner);
+        let view = self
+            .shared
+            .view
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
         let engine = view.as_ref().ok_or(StoreError::Stopped)?;
         caught(|| read(engine)).map_err(|reason| StoreError::Engine { reason })
     }
@@ -246,7 +261,11 @@ impl<E: Engine> Drop for Committer<E> {
         queue.closing = true;
         self.shared.changed.notify_all();
         while !queue.done && !self.has_stopped() {
-            queue = self.shared.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            queue = self
+                .shared
+                .changed
+                .wait(queue)
+                .unwrap_or_else(PoisonError::into_inner);
         }
         let done = queue.done;
         drop(queue);
@@ -286,10 +305,20 @@ impl<E: Engine> Shared<E> {
         let crowded = batches >= self.limits.queue_batches
             || queue.size.saturating_add(size) > self.limits.queue_bytes;
         if batches > 0 && crowded {
-            return Err(CommitError::Busy { batches, size: queue.size });
+            return Err(CommitError::Busy {
+                batches,
+                size: queue.size,
+            });
         }
         queue.size += size;
-        queue.waiting.push_back((Waiting { expects, writes, size }, answer));
+        queue.waiting.push_back((
+            Waiting {
+                expects,
+                writes,
+                size,
+            },
+            answer,
+        ));
         self.changed.notify_all();
         Ok(answered)
     }
@@ -307,7 +336,11 @@ impl<E: Engine> Shared<E> {
         }
         if !self.has_stopped() {
             let closed = watchdog.during(Phase::Closing, || {
-                let engine = self.view.write().unwrap_or_else(PoisonError::into_inner).take();
+                let engine = self
+                    .view
+                    .write()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .take();
                 engine.map_or(Ok(()), |engine| ManuallyDrop::into_inner(engine).close())
             });
             if let Err(stop) = closed {
@@ -320,7 +353,10 @@ impl<E: Engine> Shared<E> {
     fn next_group(&self) -> Option<Vec<Waiting>> {
         let mut guard = lock(&self.queue);
         while guard.waiting.is_empty() && !guard.closing && !self.has_stopped() {
-            guard = self.changed.wait(guard).unwrap_or_else(PoisonError::into_inner);
+            guard = self
+                .changed
+                .wait(guard)
+                .unwrap_or_else(PoisonError::into_inner);
         }
         let queue = &mut *guard;
         if queue.waiting.is_empty() || self.has_stopped() {
@@ -342,14 +378,21 @@ impl<E: Engine> Shared<E> {
     }
 
     fn commit_group(&self, group: Vec<Waiting>, watchdog: &Watchdog) -> Result<(), FailStop> {
-        let space = watchdog.during(Phase::Reading, || self.with_engine(|engine| Ok(engine.space())))?;
-        let mut stats = Stats { groups: 1, ..Stats::default() };
+        let space = watchdog.during(Phase::Reading, || {
+            self.with_engine(|engine| Ok(engine.space()))
+        })?;
+        let mut stats = Stats {
+            groups: 1,
+            ..Stats::default()
+        };
         let mut writes = Writes::new();
         let mut verdicts = Vec::with_capacity(group.len());
         let mut size = 0;
         for batch in group {
             let verdict = match has_room(&space, size, &batch) {
-                Ok(()) => watchdog.during(Phase::Reading, || self.judge(&batch.expects, &writes))?,
+                Ok(()) => {
+                    watchdog.during(Phase::Reading, || self.judge(&batch.expects, &writes))?
+                }
                 Err(error) => Err(error),
             };
             match &verdict {
@@ -413,7 +456,9 @@ impl<E: Engine> Shared<E> {
 
     fn with_engine<T>(&self, act: impl FnOnce(&E) -> Result<T, String>) -> Result<T, String> {
         let view = self.view.read().unwrap_or_else(PoisonError::into_inner);
-        let engine = view.as_ref().ok_or_else(|| "the engine is closed".to_owned())?;
+        let engine = view
+            .as_ref()
+            .ok_or_else(|| "the engine is closed".to_owned())?;
         act(engine)
     }
 
@@ -437,8 +482,13 @@ impl<E: Engine> Shared<E> {
         if self.stopped.swap(true, Ordering::AcqRel) {
             return;
         }
-        let waiting = std::mem::take(&mut queue.waiting).into_iter().map(|(_, answer)| answer);
-        let answers: Vec<_> = std::mem::take(&mut queue.owed).into_iter().chain(waiting).collect();
+        let waiting = std::mem::take(&mut queue.waiting)
+            .into_iter()
+            .map(|(_, answer)| answer);
+        let answers: Vec<_> = std::mem::take(&mut queue.owed)
+            .into_iter()
+            .chain(waiting)
+            .collect();
         queue.size = 0;
         self.changed.notify_all();
         drop(queue);
@@ -465,11 +515,17 @@ fn has_room(
             // reserve covers the rest.
             let needed = reserve.saturating_add(2 * (size as u64 + batch.size as u64));
             if *free < needed {
-                return Err(CommitError::Full { free: *free, needed });
+                return Err(CommitError::Full {
+                    free: *free,
+                    needed,
+                });
             }
             Ok(())
         }
-        Err(error) => Err(CommitError::Io(io::Error::new(error.kind(), error.to_string()))),
+        Err(error) => Err(CommitError::Io(io::Error::new(
+            error.kind(),
+            error.to_string(),
+        ))),
     }
 }
 
@@ -527,7 +583,10 @@ impl Watchdog {
                 }
             }
         })?;
-        Ok(Self { watched, thread: Some(thread) })
+        Ok(Self {
+            watched,
+            thread: Some(thread),
+        })
     }
 
     /// Runs one step of the engine under watch, and turns its failure into a reason to stop.

@@ -57,7 +57,9 @@ fn get<K: Kv>(store: &K, key: &[u8]) -> Option<Vec<u8>> {
 }
 
 fn scan<K: Kv>(store: &K, from: &[u8], to: &[u8], limit: usize) -> Vec<Pair> {
-    store.scan(from, to, limit).expect("scanning a sound store does not fail")
+    store
+        .scan(from, to, limit)
+        .expect("scanning a sound store does not fail")
 }
 
 fn everything<K: Kv>(store: &K) -> Vec<Pair> {
@@ -106,13 +108,32 @@ fn the_empty_key_and_the_empty_value_exist<K: Kv>(store: &K) {
 
 fn scans_are_half_open_and_in_byte_order<K: Kv>(store: &K) {
     let mut batch = Batch::new();
-    for key in [&b"b"[..], b"a", b"a\0", b"\xff\xff", b"\x7f", b"\x80", b"ab"] {
+    for key in [
+        &b"b"[..],
+        b"a",
+        b"a\0",
+        b"\xff\xff",
+        b"\x7f",
+        b"\x80",
+        b"ab",
+    ] {
         batch.put(key, key);
     }
     commit(store, &batch).expect("accepted");
-    let sorted = [&b"a"[..], b"a\0", b"ab", b"b", b"\x7f", b"\x80", b"\xff\xff"];
+    let sorted = [
+        &b"a"[..],
+        b"a\0",
+        b"ab",
+        b"b",
+        b"\x7f",
+        b"\x80",
+        b"\xff\xff",
+    ];
     assert_eq!(keys(&everything(store)), sorted);
-    assert_eq!(keys(&scan(store, b"a", b"b", 10)), [&b"a"[..], b"a\0", b"ab"]);
+    assert_eq!(
+        keys(&scan(store, b"a", b"b", 10)),
+        [&b"a"[..], b"a\0", b"ab"]
+    );
     assert_eq!(keys(&scan(store, b"a\0", b"a\x01", 10)), [&b"a\0"[..]]);
     assert!(scan(store, b"b", b"b", 10).is_empty());
     assert!(scan(store, b"b", b"a", 10).is_empty());
@@ -148,16 +169,31 @@ fn a_prefix_is_scanned_whole<K: Kv>(store: &K) {
 
 fn the_last_word_about_a_key_wins<K: Kv>(store: &K) {
     let mut batch = Batch::new();
-    batch.put("a", "1").delete("a").put("b", "1").put("b", "2").delete("c").put("c", "3");
+    batch
+        .put("a", "1")
+        .delete("a")
+        .put("b", "1")
+        .put("b", "2")
+        .delete("c")
+        .put("c", "3");
     commit(store, &batch).expect("accepted");
-    assert_eq!(everything(store), [(b"b".to_vec(), b"2".to_vec()), (b"c".to_vec(), b"3".to_vec())]);
+    assert_eq!(
+        everything(store),
+        [
+            (b"b".to_vec(), b"2".to_vec()),
+            (b"c".to_vec(), b"3".to_vec())
+        ]
+    );
 }
 
 fn a_failed_expectation_changes_nothing<K: Kv>(store: &K) {
     put(store, b"old", b"value");
     let before = everything(store);
     let mut batch = Batch::new();
-    batch.expect_value("old", b"value").expect_absent("free").expect_absent("old");
+    batch
+        .expect_value("old", b"value")
+        .expect_absent("free")
+        .expect_absent("old");
     batch.put("new", "x").put("old", "changed").delete("old");
     conflicts_at(commit(store, &batch), b"old");
     assert_eq!(everything(store), before);
@@ -203,7 +239,9 @@ fn batches_take_effect_in_the_order_of_commits<K: Kv>(store: &K) {
     let commits: Vec<_> = (1..=50_u32)
         .map(|n| {
             let mut batch = Batch::new();
-            batch.expect_value("n", (n - 1).to_string().as_bytes()).put("n", n.to_string());
+            batch
+                .expect_value("n", (n - 1).to_string().as_bytes())
+                .put("n", n.to_string());
             store.commit(batch)
         })
         .collect();
@@ -219,12 +257,18 @@ fn of_two_claims_to_one_key_exactly_one_wins<K: Kv>(store: &K) {
             .map(|who| {
                 scope.spawn(move || {
                     let mut batch = Batch::new();
-                    batch.expect_absent("seat").put("seat", [who]).put([b's', who], "");
+                    batch
+                        .expect_absent("seat")
+                        .put("seat", [who])
+                        .put([b's', who], "");
                     wait(store.commit(batch)).is_ok().then_some(who)
                 })
             })
             .collect();
-        claims.into_iter().filter_map(|claim| claim.join().expect("no panic")).collect()
+        claims
+            .into_iter()
+            .filter_map(|claim| claim.join().expect("no panic"))
+            .collect()
     });
     assert_eq!(won.len(), 1, "winners: {won:?}");
     assert_eq!(get(store, b"seat"), Some(won.clone()));
@@ -244,7 +288,9 @@ fn a_dropped_future_takes_nothing_back<K: Kv>(store: &K) {
 
 fn bounds_are_kept_and_refusals_change_nothing<K: Kv>(store: &K) {
     let mut batch = Batch::new();
-    batch.put("fine", "x").put("long", vec![0; VALUE_SIZE_MAX + 1]);
+    batch
+        .put("fine", "x")
+        .put("long", vec![0; VALUE_SIZE_MAX + 1]);
     let refused = commit(store, &batch);
     assert!(
         matches!(&refused, Err(CommitError::ValueTooLarge { key, size })
@@ -253,12 +299,18 @@ fn bounds_are_kept_and_refusals_change_nothing<K: Kv>(store: &K) {
     );
     let mut batch = Batch::new();
     batch.put("fine", "x").put(vec![0; KEY_SIZE_MAX + 1], "");
-    assert!(matches!(commit(store, &batch), Err(CommitError::KeyTooLarge { .. })));
+    assert!(matches!(
+        commit(store, &batch),
+        Err(CommitError::KeyTooLarge { .. })
+    ));
     let mut batch = Batch::new();
     for n in 0..=u32::try_from(BATCH_SIZE_MAX / VALUE_SIZE_MAX).expect("a few hundred") {
         batch.put(n.to_be_bytes(), vec![0; VALUE_SIZE_MAX]);
     }
-    assert!(matches!(commit(store, &batch), Err(CommitError::BatchTooLarge { .. })));
+    assert!(matches!(
+        commit(store, &batch),
+        Err(CommitError::BatchTooLarge { .. })
+    ));
     assert!(everything(store).is_empty());
 }
 
@@ -266,7 +318,10 @@ fn long_and_incompressible_values_come_back<K: Kv>(store: &K) {
     let longest_key = vec![u8::MAX; KEY_SIZE_MAX];
     let mut batch = Batch::new();
     batch.put(longest_key.clone(), noise(1, VALUE_SIZE_MAX));
-    for (n, size) in [1, 255, 256, 257, 4_096, 65_536, VALUE_SIZE_MAX].into_iter().enumerate() {
+    for (n, size) in [1, 255, 256, 257, 4_096, 65_536, VALUE_SIZE_MAX]
+        .into_iter()
+        .enumerate()
+    {
         batch.put(format!("noise {n}"), noise(n as u64, size));
         batch.put(format!("zero {n}"), vec![0; size]);
     }
@@ -277,7 +332,10 @@ fn long_and_incompressible_values_come_back<K: Kv>(store: &K) {
         .filter_map(|(key, value)| Some((key.to_vec(), value?.to_vec())))
         .collect();
     assert!(found == expected, "a long value came back different");
-    assert_eq!(get(store, &longest_key).map(|value| value.len()), Some(VALUE_SIZE_MAX));
+    assert_eq!(
+        get(store, &longest_key).map(|value| value.len()),
+        Some(VALUE_SIZE_MAX)
+    );
 }
 
 /// Random batches against a plain map; deterministic, so a failure repeats.
@@ -319,22 +377,37 @@ fn it_equals_a_plain_map<K: Kv>(store: &K) {
         }
         let (from, to) = (random.key(), random.key());
         let expected: Vec<Pair> = if from < to {
-            model.range(from.clone()..to.clone()).map(|(k, v)| (k.clone(), v.clone())).collect()
+            model
+                .range(from.clone()..to.clone())
+                .map(|(k, v)| (k.clone(), v.clone()))
+                .collect()
         } else {
             Vec::new()
         };
-        assert!(scan(store, &from, &to, usize::MAX) == expected, "round {round}: a scan differs");
+        assert!(
+            scan(store, &from, &to, usize::MAX) == expected,
+            "round {round}: a scan differs"
+        );
         let key = random.key();
-        assert!(get(store, &key) == model.get(&key).cloned(), "round {round}: a get differs");
+        assert!(
+            get(store, &key) == model.get(&key).cloned(),
+            "round {round}: a get differs"
+        );
     }
-    assert!(everything(store).into_iter().eq(model), "the end state differs");
+    assert!(
+        everything(store).into_iter().eq(model),
+        "the end state differs"
+    );
 }
 
 struct Random(u64);
 
 impl Random {
     fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         usize::try_from(self.0 >> 33).unwrap_or(0) % bound.max(1)
     }
 

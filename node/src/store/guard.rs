@@ -14,6 +14,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use keys::Hash;
 
@@ -47,17 +48,28 @@ pub struct Reserve {
 
 impl Default for Reserve {
     fn default() -> Self {
-        Self { percent: 5, at_least: 512 << 20, at_most: 4 << 30 }
+        Self {
+            percent: 5,
+            at_least: 512 << 20,
+            at_most: 4 << 30,
+        }
     }
 }
 
 impl Reserve {
     /// No reserve at all, for tests on small disks.
-    pub const NONE: Self = Self { percent: 0, at_least: 0, at_most: 0 };
+    pub const NONE: Self = Self {
+        percent: 0,
+        at_least: 0,
+        at_most: 0,
+    };
 
     /// Bytes to keep free on a disk of `total` bytes.
     pub fn of(&self, total: u64) -> u64 {
-        (total / 100).saturating_mul(u64::from(self.percent)).min(self.at_most).max(self.at_least)
+        (total / 100)
+            .saturating_mul(u64::from(self.percent))
+            .min(self.at_most)
+            .max(self.at_least)
     }
 }
 
@@ -76,17 +88,22 @@ pub(crate) fn is_absent(dir: &Path) -> Result<bool, StoreError> {
             let text = String::from_utf8_lossy(&bytes);
             match text.strip_prefix(READY_WORDS).map(str::trim_end) {
                 Some(FORMAT) => Ok(false),
-                Some(found) => {
-                    Err(StoreError::Format { dir: dir.to_owned(), found: found.to_owned() })
-                }
-                None => Err(StoreError::NotAStore { dir: dir.to_owned() }),
+                Some(found) => Err(StoreError::Format {
+                    dir: dir.to_owned(),
+                    found: found.to_owned(),
+                }),
+                None => Err(StoreError::NotAStore {
+                    dir: dir.to_owned(),
+                }),
             }
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             // An empty directory is what `mkdir` or an unpacked home leaves; a rename replaces it.
             match fs::read_dir(dir).map(|mut entries| entries.next().is_none()) {
                 Ok(true) => Ok(true),
-                Ok(false) => Err(StoreError::NotAStore { dir: dir.to_owned() }),
+                Ok(false) => Err(StoreError::NotAStore {
+                    dir: dir.to_owned(),
+                }),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
                 Err(source) => Err(failed("list", dir, source)),
             }
@@ -112,7 +129,10 @@ pub(crate) fn create(
     build(&engine)?;
     let finish = || {
         durable::write_new(&new.join(MARK), &mark_line(0))?;
-        durable::write_new(&new.join(READY), format!("{READY_WORDS}{FORMAT}\n").as_bytes())?;
+        durable::write_new(
+            &new.join(READY),
+            format!("{READY_WORDS}{FORMAT}\n").as_bytes(),
+        )?;
         durable::sync_tree(&new)?;
         durable::rename(&new, dir)
     };
@@ -126,7 +146,9 @@ pub(crate) fn create(
 /// [`StoreError::Io`].
 pub(crate) fn remove_unfinished(dir: &Path) -> Result<(), StoreError> {
     let parent = durable::parent(dir);
-    let Some(name) = dir.file_name().and_then(|name| name.to_str()) else { return Ok(()) };
+    let Some(name) = dir.file_name().and_then(|name| name.to_str()) else {
+        return Ok(());
+    };
     let prefix = format!("{name}.{NEW}-");
     let entries = match fs::read_dir(parent) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -134,7 +156,11 @@ pub(crate) fn remove_unfinished(dir: &Path) -> Result<(), StoreError> {
     };
     for entry in entries {
         let entry = entry.map_err(|source| failed("list", parent, source))?;
-        if entry.file_name().to_str().is_some_and(|name| name.starts_with(&prefix)) {
+        if entry
+            .file_name()
+            .to_str()
+            .is_some_and(|name| name.starts_with(&prefix))
+        {
             let path = entry.path();
             fs::remove_dir_all(&path)
                 .map_err(|source| failed("remove the unfinished store", &path, source))?;
@@ -185,9 +211,7 @@ pub(crate) fn check_mark(dir: &Path, found: u64) -> Result<(), StoreError> {
         Err(source) => return Err(failed("read", &path, source)),
     };
     match marked {
-        Some(marked) if found < marked => {
-            Err(damaged(dir, Damage::Truncated { marked, found }))
-        }
+        Some(marked) if found < marked => Err(damaged(dir, Damage::Truncated { marked, found })),
         Some(_) => Ok(()),
         None => {
             // Losing the alarm is not losing data: it is armed again a moment after this.
@@ -202,7 +226,12 @@ fn mark_line(count: u64) -> Vec<u8> {
 }
 
 fn parse_mark(bytes: &[u8]) -> Option<u64> {
-    let count = std::str::from_utf8(bytes).ok()?.split(' ').next()?.parse().ok()?;
+    let count = std::str::from_utf8(bytes)
+        .ok()?
+        .split(' ')
+        .next()?
+        .parse()
+        .ok()?;
     (mark_line(count) == bytes).then_some(count)
 }
 
@@ -212,7 +241,11 @@ fn parse_mark(bytes: &[u8]) -> Option<u64> {
 /// # Errors
 /// [`StoreError::Io`].
 pub fn move_aside(dir: &Path) -> Result<PathBuf, StoreError> {
-    let name = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let name = dir
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
     let mut number = 1_u32;
     let aside = loop {
         let aside = dir.with_file_name(format!("{name}.damaged-{number}"));
@@ -225,10 +258,40 @@ pub fn move_aside(dir: &Path) -> Result<PathBuf, StoreError> {
     Ok(aside)
 }
 
+/// Waits until the engine's lock on the file at `path` is free, `idle` being called between looks.
+/// After five seconds it gives up: who opens next will be told that the store is in use.
+///
+/// # Errors
+/// What the file system reports.
+pub(crate) fn wait_for_release(path: &Path, mut idle: impl FnMut()) -> io::Result<()> {
+    use rustix::fs::FlockOperation::{NonBlockingLockExclusive, Unlock};
+    let file = fs::File::open(path)?;
+    for _ in 0..5_000 {
+        idle();
+        match rustix::fs::flock(&file, NonBlockingLockExclusive) {
+            Ok(()) => return Ok(rustix::fs::flock(&file, Unlock)?),
+            Err(rustix::io::Errno::WOULDBLOCK) => pause(),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a blocking lock could wait for ever for garbage that only `idle` collects"
+)]
+fn pause() {
+    std::thread::sleep(Duration::from_millis(1));
+}
+
 /// Space of the disk that holds `path`: free for this process, and total, in bytes.
 pub(crate) fn space(path: &Path) -> io::Result<(u64, u64)> {
     let disk = rustix::fs::statvfs(path)?;
-    Ok((disk.f_bavail.saturating_mul(disk.f_frsize), disk.f_blocks.saturating_mul(disk.f_frsize)))
+    Ok((
+        disk.f_bavail.saturating_mul(disk.f_frsize),
+        disk.f_blocks.saturating_mul(disk.f_frsize),
+    ))
 }
 
 /// Bytes that the files below `path` take on the disk.
@@ -241,19 +304,30 @@ pub(crate) fn disk_bytes(path: &Path) -> io::Result<u64> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             metadata => metadata?,
         };
-        sum += if metadata.is_dir() { disk_bytes(&entry.path())? } else { metadata.blocks() * 512 };
+        sum += if metadata.is_dir() {
+            disk_bytes(&entry.path())?
+        } else {
+            metadata.blocks() * 512
+        };
     }
     Ok(sum)
 }
 
 /// An I/O error with its place.
 pub(crate) fn failed(doing: &'static str, path: &Path, source: io::Error) -> StoreError {
-    StoreError::Io { doing, path: path.to_owned(), source }
+    StoreError::Io {
+        doing,
+        path: path.to_owned(),
+        source,
+    }
 }
 
 /// A damaged store with its place.
 pub(crate) fn damaged(dir: &Path, damage: Damage) -> StoreError {
-    StoreError::Damaged { dir: dir.to_owned(), damage }
+    StoreError::Damaged {
+        dir: dir.to_owned(),
+        damage,
+    }
 }
 
 #[cfg(test)]
@@ -313,7 +387,12 @@ mod tests {
     fn an_unfinished_creation_is_thrown_away_and_its_neighbours_are_not() {
         let scratch = tempfile::tempdir().unwrap();
         let dir = scratch.path().join("store");
-        for name in ["store.new-00ff", "store.damaged-1", "store2.new-00ff", "store"] {
+        for name in [
+            "store.new-00ff",
+            "store.damaged-1",
+            "store2.new-00ff",
+            "store",
+        ] {
             fs::create_dir_all(scratch.path().join(name).join(ENGINE)).unwrap();
         }
         remove_unfinished(&dir).unwrap();

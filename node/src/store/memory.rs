@@ -45,7 +45,9 @@ impl Kv for MemoryStore {
     }
 
     fn commit(&self, batch: Batch) -> CommitFuture {
-        let outcome = batch.check_bounds().and_then(|()| self.with(|map| apply(map, batch)));
+        let outcome = batch
+            .check_bounds()
+            .and_then(|()| self.with(|map| apply(map, batch)));
         Box::pin(ready(outcome))
     }
 }

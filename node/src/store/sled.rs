@@ -27,7 +27,9 @@ use super::committer::{
     Committer, Engine, FailStop, Limits, OnFailStop, Phase, Stats, Watchdog, Writes, caught,
 };
 use super::guard::{self, Reserve};
-use super::{Batch, CommitFuture, Damage, KEY_SIZE_MAX, Kv, Pair, StoreError, VALUE_SIZE_MAX, value};
+use super::{
+    Batch, CommitFuture, Damage, KEY_SIZE_MAX, Kv, Pair, StoreError, VALUE_SIZE_MAX, value,
+};
 use crate::durable::{self, SyncHandle};
 
 /// Bytes of one segment of sled's log. Part of the format: sled refuses to open with another.
@@ -43,7 +45,8 @@ const LEAF_MAX: usize = 20;
 const ENTRY_OVERHEAD: usize = 64;
 
 const _: () = assert!(
-    LEAF_MAX * (KEY_SIZE_MAX + 1 + VALUE_SIZE_MAX + value::OVERHEAD_MAX + ENTRY_OVERHEAD) < PAGE_MAX,
+    LEAF_MAX * (KEY_SIZE_MAX + 1 + VALUE_SIZE_MAX + value::OVERHEAD_MAX + ENTRY_OVERHEAD)
+        < PAGE_MAX,
     "the largest possible leaf must stay inside sled's log"
 );
 
@@ -123,7 +126,9 @@ pub struct SledStore {
 
 impl fmt::Debug for SledStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SledStore").field("dir", &self.dir).finish_non_exhaustive()
+        f.debug_struct("SledStore")
+            .field("dir", &self.dir)
+            .finish_non_exhaustive()
     }
 }
 
@@ -165,11 +170,20 @@ impl SledStore {
         .map_err(|source| guard::failed("start a thread for", dir, source))?;
         let opened = watchdog.during(Phase::Opening, || {
             // Errors with a meaning pass through as values; only a panic is left for `during`.
-            Ok(if options.unguarded { open_unguarded(dir, &options) } else { open(dir, &options) })
+            Ok(if options.unguarded {
+                open_unguarded(dir, &options)
+            } else {
+                open(dir, &options)
+            })
         });
         drop(watchdog);
         let engine = opened.unwrap_or_else(|stop| {
-            Err(guard::damaged(dir, Damage::Engine { reason: stop.to_string() }))
+            Err(guard::damaged(
+                dir,
+                Damage::Engine {
+                    reason: stop.to_string(),
+                },
+            ))
         })?;
         let limits = Limits {
             queue_batches: options.queue_batches,
@@ -179,7 +193,10 @@ impl SledStore {
         };
         let committer = Committer::start(engine, limits, options.on_fail_stop)
             .map_err(|source| guard::failed("start a thread for", dir, source))?;
-        Ok(Self { dir: dir.to_owned(), committer })
+        Ok(Self {
+            dir: dir.to_owned(),
+            committer,
+        })
     }
 
     /// Reads everything and checks every value. Blocks; writes go on meanwhile.
@@ -187,13 +204,18 @@ impl SledStore {
         let mut check = Check::default();
         let mut from = vec![CALLER];
         loop {
-            match self.committer.inspect(|engine| engine.page(&from, &[CALLER + 1], 256)) {
+            match self
+                .committer
+                .inspect(|engine| engine.page(&from, &[CALLER + 1], 256))
+            {
                 Err(error) => {
                     check.unreadable = Some(error.to_string());
                     return check;
                 }
                 Ok(page) => {
-                    let Some((last, _)) = page.last() else { return check };
+                    let Some((last, _)) = page.last() else {
+                        return check;
+                    };
                     from.clone_from(last);
                     from.push(0);
                     page.iter().for_each(|(key, frame)| check.judge(key, frame));
@@ -265,7 +287,9 @@ impl Kv for SledStore {
             return Ok(Vec::new());
         }
         let (from, to) = (stored_key(from), stored_key(to));
-        let page = self.committer.read(|engine| engine.page(&from, &to, limit))?;
+        let page = self
+            .committer
+            .read(|engine| engine.page(&from, &to, limit))?;
         page.into_iter()
             .map(|(key, frame)| {
                 let key = plain_key(&key).to_vec();
@@ -350,16 +374,22 @@ fn open(dir: &Path, options: &SledOptions) -> Result<SledEngine, StoreError> {
     let blobs = engine.join("blobs");
     let guard = Syncs {
         log,
-        synced_blobs: Mutex::new(names(&blobs).map_err(|source| {
-            guard::failed("list", &blobs, source)
-        })?),
+        synced_blobs: Mutex::new(
+            names(&blobs).map_err(|source| guard::failed("list", &blobs, source))?,
+        ),
         blobs,
         count: AtomicU64::new(count),
         groups_since_mark: AtomicU32::new(0),
     };
-    let engine =
-        SledEngine { db, dir: dir.to_owned(), reserve: options.reserve, guard: Some(guard) };
-    engine.mark().map_err(|reason| guard::failed("write to", dir, io::Error::other(reason)))?;
+    let engine = SledEngine {
+        db,
+        dir: dir.to_owned(),
+        reserve: options.reserve,
+        guard: Some(guard),
+    };
+    engine
+        .mark()
+        .map_err(|reason| guard::failed("write to", dir, io::Error::other(reason)))?;
     Ok(engine)
 }
 
@@ -370,15 +400,27 @@ fn create(dir: &Path, engine: &Path, options: &SledOptions) -> Result<(), StoreE
     batch.insert(COUNT, value::encode(COUNT, &0_u64.to_be_bytes()));
     db.apply_batch(batch)
         .and_then(|()| db.flush())
-        .map(drop)
-        .map_err(|error| unopened(dir, error))
+        .map_err(|error| unopened(dir, error))?;
+    close_sled(db, engine).map_err(|source| guard::failed("close the new store in", dir, source))
+}
+
+/// Closes sled and returns when it has let go of its file: its threads outlive it by a moment, and
+/// what is opened or renamed next must not meet them.
+fn close_sled(db: sled::Db, engine: &Path) -> io::Result<()> {
+    drop(db);
+    guard::wait_for_release(&engine.join("db"), || sled::pin().flush())
 }
 
 fn open_unguarded(dir: &Path, options: &SledOptions) -> Result<SledEngine, StoreError> {
     let engine = guard::engine_dir(dir);
     fs::create_dir_all(&engine).map_err(|source| guard::failed("create", &engine, source))?;
     let db = open_sled(dir, &engine, options)?;
-    Ok(SledEngine { db, dir: dir.to_owned(), reserve: options.reserve, guard: None })
+    Ok(SledEngine {
+        db,
+        dir: dir.to_owned(),
+        reserve: options.reserve,
+        guard: None,
+    })
 }
 
 fn open_sled(dir: &Path, engine: &Path, options: &SledOptions) -> Result<sled::Db, StoreError> {
@@ -396,12 +438,21 @@ fn unopened(dir: &Path, error: sled::Error) -> StoreError {
     use io::ErrorKind::{InvalidData, Other, UnexpectedEof};
     match error {
         sled::Error::Io(error) if error.to_string().contains("could not acquire lock") => {
-            StoreError::InUse { dir: dir.to_owned() }
+            StoreError::InUse {
+                dir: dir.to_owned(),
+            }
         }
-        sled::Error::Io(source) if !matches!(source.kind(), InvalidData | Other | UnexpectedEof) => {
+        sled::Error::Io(source)
+            if !matches!(source.kind(), InvalidData | Other | UnexpectedEof) =>
+        {
             guard::failed("open the store in", dir, source)
         }
-        error => guard::damaged(dir, Damage::Engine { reason: error.to_string() }),
+        error => guard::damaged(
+            dir,
+            Damage::Engine {
+                reason: error.to_string(),
+            },
+        ),
     }
 }
 
@@ -412,7 +463,9 @@ fn internal(db: &sled::Db, key: &[u8]) -> Result<Option<Vec<u8>>, String> {
 }
 
 fn names(dir: &Path) -> io::Result<BTreeSet<OsString>> {
-    fs::read_dir(dir)?.map(|entry| entry.map(|entry| entry.file_name())).collect()
+    fs::read_dir(dir)?
+        .map(|entry| entry.map(|entry| entry.file_name()))
+        .collect()
 }
 
 impl SledEngine {
@@ -429,10 +482,14 @@ impl SledEngine {
 
     /// Raises the mark inside the engine, makes it durable, and then records it outside.
     fn mark(&self) -> Result<(), String> {
-        let Some(guard) = &self.guard else { return Ok(()) };
+        let Some(guard) = &self.guard else {
+            return Ok(());
+        };
         let count = guard.count.load(Ordering::Acquire) + 1;
         let frame = value::encode(COUNT, &count.to_be_bytes());
-        self.db.insert(COUNT, frame).map_err(|error| error.to_string())?;
+        self.db
+            .insert(COUNT, frame)
+            .map_err(|error| error.to_string())?;
         self.flush()?;
         guard::write_mark(&self.dir, count).map_err(|error| error.to_string())?;
         guard.count.store(count, Ordering::Release);
@@ -458,7 +515,10 @@ impl Syncs {
     fn sync(&self) -> io::Result<()> {
         // Files first, then the log that points to them.
         let present = names(&self.blobs)?;
-        let mut synced = self.synced_blobs.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut synced = self
+            .synced_blobs
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if present != *synced {
             durable::sync_tree(&self.blobs)?;
             *synced = present;
@@ -469,7 +529,10 @@ impl Syncs {
 
 impl Engine for SledEngine {
     fn read(&self, key: &[u8]) -> Result<Option<Vec<u8>>, String> {
-        let frame = self.db.get(stored_key(key)).map_err(|error| error.to_string())?;
+        let frame = self
+            .db
+            .get(stored_key(key))
+            .map_err(|error| error.to_string())?;
         Ok(frame.map(|frame| frame.to_vec()))
     }
 
@@ -481,12 +544,16 @@ impl Engine for SledEngine {
                 None => batch.remove(stored_key(&key)),
             }
         }
-        self.db.apply_batch(batch).map_err(|error| error.to_string())
+        self.db
+            .apply_batch(batch)
+            .map_err(|error| error.to_string())
     }
 
     fn sync(&self) -> Result<(), String> {
         self.flush()?;
-        let Some(guard) = &self.guard else { return Ok(()) };
+        let Some(guard) = &self.guard else {
+            return Ok(());
+        };
         if guard.groups_since_mark.fetch_add(1, Ordering::AcqRel) + 1 >= GROUPS_PER_MARK {
             self.mark()?;
         }
@@ -499,8 +566,9 @@ impl Engine for SledEngine {
     }
 
     fn close(self) -> Result<(), String> {
-        self.mark()
-        // Dropping sled here flushes once more, with nothing left to write.
+        self.mark()?;
+        let Self { db, dir, .. } = self;
+        close_sled(db, &guard::engine_dir(&dir)).map_err(|error| error.to_string())
     }
 }
 

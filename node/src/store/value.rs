@@ -36,7 +36,11 @@ thread_local! {
 
 /// Frames `value` for storage under `key`.
 pub(crate) fn encode(key: &[u8], value: &[u8]) -> Vec<u8> {
-    let compressed = if value.len() > COMPRESS_ABOVE { compress(value) } else { None };
+    let compressed = if value.len() > COMPRESS_ABOVE {
+        compress(value)
+    } else {
+        None
+    };
     let (flag, body_len) = match &compressed {
         Some(body) => (ZSTD, LENGTH + body.len()),
         None => (RAW, value.len()),
@@ -78,12 +82,17 @@ pub(crate) fn decode(key: &[u8], frame: &[u8]) -> Option<Vec<u8>> {
 }
 
 fn plain_length(value: &[u8]) -> [u8; LENGTH] {
-    u32::try_from(value.len()).expect("values are bounded far below 4 GiB").to_be_bytes()
+    u32::try_from(value.len())
+        .expect("values are bounded far below 4 GiB")
+        .to_be_bytes()
 }
 
 fn checksum(key: &[u8], flag: u8, body: &[u8]) -> [u8; CHECKSUM] {
     let hash = Hash::tagged("sanji/store/value", &[key, &[flag], body]);
-    let (sum, _) = hash.as_bytes().split_first_chunk().expect("a hash is longer than a checksum");
+    let (sum, _) = hash
+        .as_bytes()
+        .split_first_chunk()
+        .expect("a hash is longer than a checksum");
     *sum
 }
 
@@ -112,7 +121,12 @@ mod tests {
     use super::*;
 
     fn text(len: usize) -> Vec<u8> {
-        b"the same words again and again, ".iter().copied().cycle().take(len).collect()
+        b"the same words again and again, "
+            .iter()
+            .copied()
+            .cycle()
+            .take(len)
+            .collect()
     }
 
     fn noise(len: usize) -> Vec<u8> {

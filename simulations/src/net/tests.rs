@@ -397,6 +397,19 @@ async fn an_address_has_one_owner_at_a_time() {
     );
     network.unbind(address(1));
     let second = network.bind(address(1)).unwrap();
+    let send = |socket: &Socket| {
+        let transmit = Transmit {
+            destination: address(9),
+            ecn: None,
+            contents: b"hello",
+            segment_size: None,
+            src_ip: None,
+        };
+        socket.try_send(&transmit).unwrap();
+        network.totals().sent
+    };
+    // What the dead owner still says is not heard.
+    assert_eq!((send(&first), send(&second)), (0, 1));
     drop(first);
     assert_eq!(
         network.bind(address(1)).unwrap_err().kind(),

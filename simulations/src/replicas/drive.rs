@@ -224,7 +224,7 @@ impl World {
         let number = batch.number;
         self.tell(Seen::Durable { machine, batch: Rc::new(batch) });
         if let Some(number) = number
-            && !self.options.mutation == Mutation::SkipCommit
+            && self.options.mutation != Mutation::SkipCommit
         {
             self.report_committed(machine, number)?;
         }
@@ -262,7 +262,6 @@ impl World {
             running.replica.log(entry.log()).is_none_or(|log| log.is_effective(entry.seq_num()))
         });
         running.projection.apply(effective);
-        let before = running.known.len();
         let placed: BTreeSet<usize> =
             entries.iter().flat_map(|entry| rosters(&self.topology, entry)).collect();
         let new: Vec<usize> = placed.difference(&running.known).copied().collect();

@@ -155,9 +155,9 @@ impl World {
             if !conn.ends[side].up || conn.ends[side].unread >= conn.window {
                 return Ok(());
             }
-            let disk = &self.machines[machine].disk;
-            let Some(running) = &mut self.machines[machine].running else { return Ok(()) };
-            let next = running.replica.poll_transmit(session, disk);
+            let state = &mut self.machines[machine];
+            let Some(running) = &mut state.running else { return Ok(()) };
+            let next = running.replica.poll_transmit(session, &state.disk);
             match next.map_err(|error| error.to_string())? {
                 Some(message) => self.send(machine, id, side, message),
                 None => return Ok(()),

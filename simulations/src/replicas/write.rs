@@ -14,7 +14,7 @@ const SUBJECTS: u64 = 6;
 
 impl World {
     /// Writes what a user wants. A log that was forked is left behind by a new epoch of the store.
-    fn handle_wish(&mut self, machine: usize, now: u64, wish: &Wish) -> Result<(), String> {
+    pub(super) fn handle_wish(&mut self, machine: usize, now: u64, wish: &Wish) -> Result<(), String> {
         if self.machines[machine].running.as_ref().is_some_and(|running| running.epoch_spent) {
             self.renew(machine)?;
         }

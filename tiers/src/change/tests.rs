@@ -71,7 +71,7 @@ fn what_the_engine_makes_is_read_as_the_engine_reads_it() {
         puts,
         [(&b"b"[..], &b"second"[..]), (b"a", b"first, and longer")]
     );
-    assert!(!change.replaces);
+    assert!(change.replaced.is_empty());
     assert_eq!(change.bytes(), bytes);
 }
 
@@ -84,7 +84,12 @@ fn a_change_that_replaces_says_so_and_names_what_it_depends_on() {
     });
     let first = Change::read(changes[0].clone()).unwrap();
     let second = Change::read(changes[1].clone()).unwrap();
-    assert!(second.replaces);
+    let replaced = Replaced {
+        put: 0,
+        actor: [7; 16],
+        counter: 1,
+    };
+    assert_eq!(second.replaced, [replaced]);
     assert_eq!(
         (second.deps, second.seq, second.start_op),
         (vec![first.hash], 2, 2)
@@ -223,7 +228,7 @@ proptest! {
         }
         let bytes = chunk(1, &body);
         if let Ok(change) = Change::read(bytes.clone()) {
-            if !change.deps.is_empty() || change.replaces {
+            if !change.deps.is_empty() || !change.replaced.is_empty() {
                 return Ok(());
             }
             let mut found = Vec::new();

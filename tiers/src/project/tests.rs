@@ -352,7 +352,13 @@ fn unknown_keys_are_counted_and_bad_values_reported() {
 }
 
 /// Makes a change that replaces an operation of its choice.
-fn replacing(n: u8, deps: &[Hash], key: &str, counter: u64, of: u8) -> AuthoredPart {
+fn replacing(
+    n: u8,
+    start_op: u64,
+    deps: &[Hash],
+    key: &str,
+    (counter, of): (u64, u8),
+) -> AuthoredPart {
     use automerge::legacy::{Key, ObjectId, Op, OpId, OpType};
     let name = |n: u8| automerge::ActorId::from(actor(n).id().as_slice());
     let change = automerge::Change::from(automerge::ExpandedChange {
@@ -366,7 +372,7 @@ fn replacing(n: u8, deps: &[Hash], key: &str, counter: u64, of: u8) -> AuthoredP
         actor_id: name(n),
         hash: None,
         seq: 1,
-        start_op: NonZeroU64::new(2).unwrap(),
+        start_op: NonZeroU64::new(start_op).unwrap(),
         time: 0,
         message: None,
         deps: deps
@@ -391,30 +397,76 @@ fn replacing(n: u8, deps: &[Hash], key: &str, counter: u64, of: u8) -> AuthoredP
 }
 
 #[test]
-fn a_reference_to_nothing_harms_only_its_own_change() {
+fn a_reference_to_nothing_is_put_aside() {
     let born = Writer::new(1).write(&[birth(1, "born")]);
+    let apart = Writer::new(4).write(&[birth(1, "apart")]);
     let deps = [change_hash(&born)];
     let key = record(1).to_string();
-    // Of an actor nobody has heard of; of another key; both beside a change that is as it should be.
-    for bad in [
-        replacing(2, &deps, &key, 1, 7),
-        replacing(2, &deps, "elsewhere", 1, 1),
-    ] {
-        let good = replacing(3, &deps, &key, 1, 1);
-        let done = run(None, &[born.clone(), bad.clone(), good.clone()]);
-        assert_eq!(done, run(None, &[good.clone(), bad.clone(), born.clone()]));
-        assert_eq!(done.unprojected, None);
-        if done.applied == 2 {
-            assert_eq!(
-                done.problems[0],
-                Problem {
-                    entry: bad.entry,
-                    why: Why::Broken
-                }
-            );
-            assert_eq!(done.view, run(None, &[born.clone(), good]).view);
-        }
-        assert!(done.applied >= 2, "{done:?}");
+    let bads = [
+        replacing(2, 2, &deps, &key, (1, 7)), // of an actor nobody has heard of
+        replacing(2, 2, &deps, "elsewhere", (1, 1)), // of another key
+        replacing(2, 2, &deps, &key, (1, 4)), // of a change it had not seen
+    ];
+    let good = replacing(3, 2, &deps, &key, (1, 1));
+    for bad in bads {
+        let parts = [born.clone(), apart.clone(), bad.clone(), good.clone()];
+        let done = run(None, &parts);
+        let dangling = Problem {
+            entry: bad.entry,
+            why: Why::Dangling,
+        };
+        assert!(done.problems.contains(&dangling), "{done:?}");
+        assert_eq!((done.applied, &done.unprojected), (3, &None));
+        let without = [born.clone(), apart.clone(), good.clone()];
+        assert_eq!(done.view, run(None, &without).view);
+    }
+}
+
+#[test]
+fn a_reference_beyond_what_was_seen_of_its_author_is_put_aside() {
+    for n in 0..8 {
+        let first = forged(1, 1, 1, &[], "a", &[n]);
+        let seen = forged(2, 1, 2, &[change_hash(&first)], "b", &[n]);
+        let unseen = forged(1, 2, 2, &[change_hash(&first)], "c", &[n]);
+        let bad = replacing(3, 3, &[change_hash(&seen)], "c", (2, 1));
+        let done = run(None, &[first, seen, unseen, bad.clone()]);
+        assert_eq!(
+            done.problems,
+            [Problem {
+                entry: bad.entry,
+                why: Why::Dangling
+            }]
+        );
+        assert_eq!(done.applied, 3);
+    }
+}
+
+#[test]
+fn a_panic_of_the_engine_is_caught_and_blamed_on_its_change() {
+    let born = Writer::new(1).write(&[birth(1, "born")]);
+    let key = record(1).to_string();
+    let bad = replacing(2, 2, &[change_hash(&born)], &key, (1, 7));
+    let changes = [born.part.change.as_slice(), bad.part.change.as_slice()];
+    assert!(engine::merge(&changes, &BTreeSet::new(), |_, _| ()).is_err());
+    assert_eq!(engine::first_broken(&changes), Some(1));
+    assert_eq!(engine::first_broken(&changes[..1]), None);
+}
+
+#[test]
+fn the_value_written_with_more_history_in_sight_is_shown() {
+    for (busy, other) in [(1, 2), (2, 1)] {
+        let (mut busy, mut other) = (Writer::new(busy), Writer::new(other));
+        let born = busy.write(&[birth(1, "born")]);
+        other.see(&[born]);
+        let parts = [
+            busy.write(&[set(1, 2, "first")]),
+            busy.write(&[set(1, 1, "later")]),
+            other.write(&[set(1, 1, "sooner")]),
+        ];
+        let done = run(busy.state.as_deref(), &parts);
+        let shown = &view(&done).records[&record(1)];
+        assert_eq!(shown.fields[&1], Value::Text("later".into()));
+        assert_eq!(shown.conflicts[&1].len(), 2);
     }
 }
 
@@ -503,6 +555,10 @@ proptest! {
         if fork {
             parts.push(Writer::new(1).write(&[birth(9, "forked")]));
             parts.push(forged(1, 1, 1, &[], "forked again", b"1"));
+        }
+        // One change may come in two entries.
+        if let Some(first) = parts.first().cloned() {
+            parts.push(AuthoredPart { entry: Hash::of(first.entry.as_bytes()), ..first });
         }
         let whole = run(None, &parts);
         prop_assert_eq!(&whole.unprojected, &None);

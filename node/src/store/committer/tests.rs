@@ -87,15 +87,29 @@ fn bench(free: u64, step: Duration) -> Bench {
         turns: Mutex::new(turn),
         free,
     };
-    let limits = Limits { queue_batches: 3, queue_bytes: 10_000, group_bytes: 5_000, step };
+    let limits = Limits {
+        queue_batches: 3,
+        queue_bytes: 10_000,
+        group_bytes: 5_000,
+        step,
+    };
     let stop = Mutex::new(stop);
     let on_fail_stop: OnFailStop = Arc::new(move |why| lock(&stop).send(why.clone()).unwrap());
     let committer = Committer::start(engine, limits, on_fail_stop).unwrap();
-    Bench { committer, seen, arrived, turns, stops }
+    Bench {
+        committer,
+        seen,
+        arrived,
+        turns,
+        stops,
+    }
 }
 
 fn wait(future: CommitFuture) -> Result<(), CommitError> {
-    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+    tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap()
+        .block_on(future)
 }
 
 fn put(key: &str, value: &str) -> Batch {
@@ -109,12 +123,18 @@ fn nothing_is_answered_before_its_sync_and_waiting_batches_share_the_next() {
     let bench = bench(1 << 20, PATIENT);
     let mut first = bench.committer.commit(put("a", "1"));
     bench.arrived.recv().unwrap();
-    let mut later: Vec<_> = ["b", "c", "d"].map(|key| bench.committer.commit(put(key, "1"))).into();
+    let mut later: Vec<_> = ["b", "c", "d"]
+        .map(|key| bench.committer.commit(put(key, "1")))
+        .into();
     assert!(first.as_mut().now_or_never().is_none());
     bench.turns.send(Turn::Pass).unwrap();
     wait(first).unwrap();
     bench.arrived.recv().unwrap();
-    assert!(later.iter_mut().all(|commit| commit.as_mut().now_or_never().is_none()));
+    assert!(
+        later
+            .iter_mut()
+            .all(|commit| commit.as_mut().now_or_never().is_none())
+    );
     bench.turns.send(Turn::Pass).unwrap();
     later.into_iter().for_each(|commit| wait(commit).unwrap());
     let stats = bench.committer.stats();
@@ -159,11 +179,21 @@ fn a_failed_sync_stops_the_store_for_good() {
         assert!(matches!(wait(waiting), Err(CommitError::Poisoned)));
         assert!(matches!(
             bench.stops.recv().unwrap(),
-            FailStop::Engine { phase: Phase::Syncing, .. }
+            FailStop::Engine {
+                phase: Phase::Syncing,
+                ..
+            }
         ));
-        assert!(matches!(wait(bench.committer.commit(put("c", "1"))), Err(CommitError::Poisoned)));
+        assert!(matches!(
+            wait(bench.committer.commit(put("c", "1"))),
+            Err(CommitError::Poisoned)
+        ));
         drop(bench.committer);
-        assert_eq!(lock(&bench.seen).closed, 0, "a failed engine is not touched again");
+        assert_eq!(
+            lock(&bench.seen).closed,
+            0,
+            "a failed engine is not touched again"
+        );
         assert!(bench.stops.try_recv().is_err(), "the owner is told once");
     }
 }
@@ -173,8 +203,16 @@ fn a_hung_sync_is_noticed_by_the_watchdog_and_does_not_hang_the_owner() {
     let bench = bench(1 << 20, Duration::from_millis(8));
     let first = bench.committer.commit(put("a", "1"));
     assert!(matches!(wait(first), Err(CommitError::Poisoned)));
-    assert_eq!(bench.stops.recv().unwrap(), FailStop::Hung { phase: Phase::Syncing });
-    assert!(matches!(wait(bench.committer.commit(put("b", "1"))), Err(CommitError::Poisoned)));
+    assert_eq!(
+        bench.stops.recv().unwrap(),
+        FailStop::Hung {
+            phase: Phase::Syncing
+        }
+    );
+    assert!(matches!(
+        wait(bench.committer.commit(put("b", "1"))),
+        Err(CommitError::Poisoned)
+    ));
     drop(bench.committer);
     drop(bench.turns);
 }
@@ -184,9 +222,14 @@ fn a_crowded_queue_refuses_and_keeps_its_promises() {
     let bench = bench(1 << 20, PATIENT);
     let first = bench.committer.commit(put("gate", ""));
     bench.arrived.recv().unwrap();
-    let taken: Vec<_> = ["a", "b", "c"].map(|key| bench.committer.commit(put(key, "1"))).into();
+    let taken: Vec<_> = ["a", "b", "c"]
+        .map(|key| bench.committer.commit(put(key, "1")))
+        .into();
     let refused = bench.committer.commit(put("d", "1"));
-    assert!(matches!(wait(refused), Err(CommitError::Busy { batches: 3, .. })));
+    assert!(matches!(
+        wait(refused),
+        Err(CommitError::Busy { batches: 3, .. })
+    ));
     drop(bench.turns);
     wait(first).unwrap();
     taken.into_iter().for_each(|commit| wait(commit).unwrap());
@@ -204,7 +247,13 @@ fn a_nearly_full_disk_refuses_writes_and_not_judgements() {
     let bench = bench(1_010, PATIENT);
     drop(bench.turns);
     let refused = wait(bench.committer.commit(put("key", "value")));
-    assert!(matches!(refused, Err(CommitError::Full { free: 1_010, needed: 1_016 })));
+    assert!(matches!(
+        refused,
+        Err(CommitError::Full {
+            free: 1_010,
+            needed: 1_016
+        })
+    ));
     let mut judgement = Batch::new();
     judgement.expect_absent("key");
     wait(bench.committer.commit(judgement)).unwrap();
@@ -214,7 +263,9 @@ fn a_nearly_full_disk_refuses_writes_and_not_judgements() {
 #[test]
 fn dropping_the_store_commits_what_waits_and_closes_the_engine() {
     let bench = bench(1 << 20, PATIENT);
-    let commits: Vec<_> = ["a", "b"].map(|key| bench.committer.commit(put(key, "1"))).into();
+    let commits: Vec<_> = ["a", "b"]
+        .map(|key| bench.committer.commit(put(key, "1")))
+        .into();
     drop(bench.turns);
     drop(bench.committer);
     commits.into_iter().for_each(|commit| wait(commit).unwrap());
@@ -233,8 +284,6 @@ fn a_damaged_expected_value_refuses_the_batch_and_the_store_goes_on() {
     let mut batch = put("k", "new");
     batch.expect_value("k", b"old");
     let refused = wait(bench.committer.commit(batch));
-    assert!(
-        matches!(refused, Err(CommitError::Read(StoreError::Corrupt { key })) if key == b"k")
-    );
+    assert!(matches!(refused, Err(CommitError::Read(StoreError::Corrupt { key })) if key == b"k"));
     wait(bench.committer.commit(put("k", "new"))).unwrap();
 }

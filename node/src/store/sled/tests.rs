@@ -20,7 +20,10 @@ fn open_at(dir: &Path) -> Result<SledStore, StoreError> {
 }
 
 fn wait(future: CommitFuture) -> Result<(), CommitError> {
-    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+    tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap()
+        .block_on(future)
 }
 
 fn put(store: &SledStore, key: &str, value: &[u8]) {
@@ -107,9 +110,18 @@ fn a_log_that_lost_its_end_is_noticed() {
     let error = open_at(&dir).unwrap_err();
     assert!(matches!(
         error,
-        StoreError::Damaged { damage: Damage::Truncated { marked: 1_000, found: 2 }, .. }
+        StoreError::Damaged {
+            damage: Damage::Truncated {
+                marked: 1_000,
+                found: 2
+            },
+            ..
+        }
     ));
-    assert!(error.to_string().contains("sanji doctor --repair"), "{error}");
+    assert!(
+        error.to_string().contains("sanji doctor --repair"),
+        "{error}"
+    );
     let aside = move_aside(&dir).unwrap();
     assert!(aside.join("READY").exists());
     assert!(open_at(&dir).unwrap().check().is_sound());
@@ -126,7 +138,10 @@ fn an_engine_that_lost_everything_is_noticed() {
     fs::write(engine.join("db"), b"").unwrap();
     assert!(matches!(
         open_at(&dir),
-        Err(StoreError::Damaged { damage: Damage::Canary, .. })
+        Err(StoreError::Damaged {
+            damage: Damage::Canary,
+            ..
+        })
     ));
 }
 
@@ -151,7 +166,11 @@ fn a_damaged_value_is_found_by_get_scan_and_check() {
     store
         .committer
         .inspect(|engine| {
-            engine.db.insert(stored_key(b"b"), other).map(drop).map_err(|error| error.to_string())
+            engine
+                .db
+                .insert(stored_key(b"b"), other)
+                .map(drop)
+                .map_err(|error| error.to_string())
         })
         .unwrap();
     assert!(matches!(store.get(b"b"), Err(StoreError::Corrupt { key }) if key == b"b"));
@@ -182,7 +201,11 @@ fn the_longest_values_never_leave_the_log() {
             wait(store.commit(batch)).unwrap();
         }
     }
-    assert_eq!(fs::read_dir(&blobs).unwrap().count(), 0, "a page left the log");
+    assert_eq!(
+        fs::read_dir(&blobs).unwrap().count(),
+        0,
+        "a page left the log"
+    );
     assert_eq!(store.check().values, 60);
 }
 
@@ -204,11 +227,21 @@ fn a_batch_of_the_largest_size_is_committed_whole() {
 #[test]
 fn a_nearly_full_disk_is_refused_before_the_engine_sees_it() {
     let scratch = tempfile::tempdir().unwrap();
-    let reserve = Reserve { percent: 0, at_least: u64::MAX / 2, at_most: 0 };
-    let options = SledOptions { reserve, ..options() };
+    let reserve = Reserve {
+        percent: 0,
+        at_least: u64::MAX / 2,
+        at_most: 0,
+    };
+    let options = SledOptions {
+        reserve,
+        ..options()
+    };
     let store = SledStore::open(&scratch.path().join("store"), options).unwrap();
     let mut batch = Batch::new();
     batch.put("k", "v");
-    assert!(matches!(wait(store.commit(batch)), Err(CommitError::Full { .. })));
+    assert!(matches!(
+        wait(store.commit(batch)),
+        Err(CommitError::Full { .. })
+    ));
     assert_eq!(store.get(b"k").unwrap(), None);
 }

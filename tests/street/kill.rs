@@ -1,0 +1,115 @@
+//! Power failures of real processes: kill -9 at random moments of imports and syncs. What was
+//! acknowledged must be there, and everything must agree afterwards.
+
+use std::collections::BTreeMap;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+use tests::{Branch, Node, generate, let_pass, sanji};
+
+/// Cycles unless `SANJI_KILL_CYCLES` says otherwise.
+const CYCLES: u64 = 30;
+/// Records of one cycle's import.
+const RECORDS: u64 = 60;
+
+/// A small generator of its own: the test needs moments, not randomness of quality.
+struct Draw(u64);
+
+impl Draw {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % limit
+    }
+}
+
+/// Returns what each issuer has given a receipt for: log to newest position.
+fn receipted(school: &Node) -> BTreeMap<String, BTreeMap<String, u64>> {
+    let mut found = BTreeMap::new();
+    for receipt in school.json(&["receipt"]).as_array().cloned().unwrap_or_default() {
+        let heads = receipt["heads"].as_array().cloned().unwrap_or_default();
+        let heads = heads
+            .iter()
+            .filter_map(|h| Some((h["log"].as_str()?.to_owned(), h["seq_num"].as_u64()?)))
+            .collect();
+        found.insert(receipt["issuer"].as_str().unwrap_or_default().to_owned(), heads);
+    }
+    found
+}
+
+/// Returns the logs of a node whose process is down, straight from its home.
+fn logs_at_rest(node: &Node) -> BTreeMap<String, u64> {
+    let logs = node.json(&["log", "--entries", "0"]);
+    let one = |log: &Value| Some((log["log"].as_str()?.to_owned(), log["entries"].as_u64()?));
+    logs.as_array().into_iter().flatten().filter_map(one).collect()
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_when_any_node_is_killed_at_any_moment() {
+    let cycles = std::env::var("SANJI_KILL_CYCLES").ok().and_then(|n| n.parse().ok());
+    let cycles: u64 = cycles.unwrap_or(CYCLES);
+    let seed = std::env::var("SANJI_KILL_SEED").ok().and_then(|n| n.parse().ok()).unwrap_or(7);
+    let mut draw = Draw(seed);
+    let mut branch = Branch::start();
+    let dir = branch.dir.path().to_owned();
+    let (mut held, mut killed_imports, mut checked_receipts) = (0, 0, 0_u64);
+    for cycle in 0..cycles {
+        let name = format!("cycle-{cycle}.jsonl");
+        let seed = cycle.to_string();
+        let per_student = (RECORDS / 20).to_string();
+        let args =
+            ["--students", "20", "--per-student", &per_student, "--form", "jsonl", "--seed", &seed];
+        let file = generate(&dir, &name, &args);
+        let mut import = Command::new(sanji())
+            .arg("--home")
+            .arg(branch.school.home())
+            .args(["--json", "import", "--kind", "volunteer-service", "--period", "2026-1"])
+            .arg(&file)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let_pass(Duration::from_micros(draw.below(90_000)));
+        let victim = draw.below(3);
+        match victim {
+            0 => branch.school.kill(),
+            1 => branch.district.kill(),
+            _ => branch.city.kill(),
+        }
+        let acknowledged = import.wait().unwrap().success();
+        if victim == 0 {
+            killed_imports += u64::from(!acknowledged);
+            branch.school.start();
+        } else {
+            // What it gave receipts for must be in its store, with nobody there to send it again.
+            let receipts = receipted(&branch.school);
+            let (unit, down) =
+                if victim == 1 { ("d1", &branch.district) } else { ("city", &branch.city) };
+            let at_rest = logs_at_rest(down);
+            for (log, seq_num) in receipts.get(unit).into_iter().flatten() {
+                let entries = at_rest.get(log).copied().unwrap_or(0);
+                assert!(entries > *seq_num, "cycle {cycle}: {unit} lost entry {seq_num} of {log}");
+                checked_receipts += 1;
+            }
+            if victim == 1 { branch.district.start() } else { branch.city.start() }
+        }
+        // All or nothing, and an acknowledged import is all.
+        let (new, known) = branch.school.import("volunteer-service", "2026-1", &file);
+        assert!(
+            (new, known) == (0, RECORDS) || (!acknowledged && (new, known) == (RECORDS, 0)),
+            "cycle {cycle}: acknowledged {acknowledged}, then {new} new and {known} known"
+        );
+        held += RECORDS;
+    }
+    branch.school.wait_until_equal(&branch.district, "s1", held);
+    branch.school.wait_until_equal(&branch.city, "s1", held);
+    for node in [&branch.school, &branch.district, &branch.city] {
+        let findings = node.json(&["doctor"]);
+        assert_eq!(findings["findings"], serde_json::json!([]), "{findings}");
+        assert_eq!(node.status()["quarantined"], 0);
+    }
+    println!(
+        "{cycles} kills, {killed_imports} of them in an import; {checked_receipts} receipted heads \
+         found in the stores of killed nodes; {held} records everywhere"
+    );
+}

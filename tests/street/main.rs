@@ -1,0 +1,6 @@
+//! Real processes on loopback: is it wired up, does it survive, whom does it refuse.
+
+mod hostile;
+mod kill;
+mod path;
+mod release;

@@ -28,9 +28,9 @@ deny:
 sim seconds="60":
     cargo run --release -p simulations -- slice --seconds {{seconds}}
 
-# Replays one seed exactly: `just replay 42`.
-replay seed:
-    cargo run --release -p simulations -- run --seed {{seed}}
+# Replays one seed exactly: `just replay 42`, or `just replay 42 --depth node` for whole nodes with real QUIC.
+replay seed *args:
+    cargo run --release -p simulations -- run --seed {{seed}} {{args}}
 
 # Measures the school workload (24,000 records).
 bench *args:

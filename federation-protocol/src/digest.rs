@@ -32,7 +32,11 @@ impl LogDigest {
         Self(match state.forked {
             None => Hash::tagged(
                 "sanji/1/head",
-                &[id.as_bytes(), &state.head.seq_num.to_be_bytes(), state.head.hash.as_bytes()],
+                &[
+                    id.as_bytes(),
+                    &state.head.seq_num.to_be_bytes(),
+                    state.head.hash.as_bytes(),
+                ],
             ),
             Some(n) => Hash::tagged("sanji/1/forked", &[id.as_bytes(), &n.to_be_bytes()]),
         })
@@ -74,7 +78,9 @@ impl DigestTree {
 
     /// Returns the digest of one unit's logs, of none when there are none.
     pub fn unit(&self, unit: &UnitId) -> Hash {
-        self.units.get(unit).map_or_else(|| periods_digest(&Periods::new()), periods_digest)
+        self.units
+            .get(unit)
+            .map_or_else(|| periods_digest(&Periods::new()), periods_digest)
     }
 
     /// Returns the children of the node at a path: at the root, buckets when there are more than
@@ -95,7 +101,10 @@ impl DigestTree {
                         .or_insert_with(|| Sorted::new("sanji/1/units"))
                         .push(unit.as_str().as_bytes(), &periods_digest(periods));
                 }
-                buckets.into_iter().map(|(b, hasher)| (Step::Bucket(b), hasher.finish())).collect()
+                buckets
+                    .into_iter()
+                    .map(|(b, hasher)| (Step::Bucket(b), hasher.finish()))
+                    .collect()
             }
             [] => self.unit_children(|_| true),
             [Step::Bucket(b)] => self.unit_children(|unit| bucket(unit) == *b),
@@ -179,7 +188,11 @@ mod tests {
                 reach: Reach::Below,
                 period: period.map(|p| p.parse().unwrap()),
             },
-            head: Head { seq_num, hash: Hash::of(&[author]), hlc: Hlc::default() },
+            head: Head {
+                seq_num,
+                hash: Hash::of(&[author]),
+                hlc: Hlc::default(),
+            },
             forked: None,
         }
     }
@@ -217,11 +230,16 @@ mod tests {
     // protocol.md R16
     #[test]
     fn more_than_256_units_are_split_by_prefix_and_still_found() {
-        let states: Vec<_> = (0..600).map(|n| state(&format!("u{n}"), 1, None, 0)).collect();
+        let states: Vec<_> = (0..600)
+            .map(|n| state(&format!("u{n}"), 1, None, 0))
+            .collect();
         let tree = tree(&states);
         let top = tree.children(&[]);
         assert!(top.len() <= 256 && matches!(top[0].0, Step::Bucket(_)));
-        let units: usize = top.iter().map(|(step, _)| tree.children(&[step.clone()]).len()).sum();
+        let units: usize = top
+            .iter()
+            .map(|(step, _)| tree.children(&[step.clone()]).len())
+            .sum();
         assert_eq!(units, 600);
     }
 }

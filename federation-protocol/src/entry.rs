@@ -162,7 +162,14 @@ impl Entry {
             period: header.period,
         };
         let log = key.id();
-        Self { bytes, key, log, header, hash, slots }
+        Self {
+            bytes,
+            key,
+            log,
+            header,
+            hash,
+            slots,
+        }
     }
 
     /// Returns the signed bytes with the parts: what is stored and forwarded.
@@ -197,7 +204,11 @@ impl Entry {
 
     /// Returns the log's head once this entry is appended.
     pub fn head(&self) -> Head {
-        Head { seq_num: self.header.seq_num, hash: self.hash, hlc: self.header.hlc }
+        Head {
+            seq_num: self.header.seq_num,
+            hash: self.hash,
+            hlc: self.header.hlc,
+        }
     }
 
     /// Returns the parts, erased ones included.
@@ -341,7 +352,10 @@ mod tests {
     #[test]
     fn an_entry_over_the_limits_is_refused_before_its_signature_is_read() {
         let big = vec![0; ENTRY_SIZE_MAX + 1];
-        assert!(matches!(Entry::verify(big), Err(EntryError::TooLarge { .. })));
+        assert!(matches!(
+            Entry::verify(big),
+            Err(EntryError::TooLarge { .. })
+        ));
     }
 
     proptest::proptest! {

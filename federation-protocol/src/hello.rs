@@ -47,17 +47,25 @@ impl Hello {
         now_ms: u64,
     ) -> Result<VerifiedChain, Refusal> {
         if self.version_min > PROTOCOL_VERSION || self.version < PROTOCOL_VERSION {
-            return Err(Refusal::Version { theirs: self.version });
+            return Err(Refusal::Version {
+                theirs: self.version,
+            });
         }
         if &self.root != root {
-            return Err(Refusal::Root { theirs: self.root.to_string() });
+            return Err(Refusal::Root {
+                theirs: self.root.to_string(),
+            });
         }
-        let chain = Chain::from_bytes(&self.chain).map_err(|_| Refusal::Malformed)?.verify(root)?;
+        let chain = Chain::from_bytes(&self.chain)
+            .map_err(|_| Refusal::Malformed)?
+            .verify(root)?;
         if chain.node_key() != Some(proven) {
             return Err(Refusal::WrongKey);
         }
         if chain.validity_at(now_ms) != Validity::Valid {
-            return Err(Refusal::NotValid { unit: chain.unit().clone() });
+            return Err(Refusal::NotValid {
+                unit: chain.unit().clone(),
+            });
         }
         Ok(chain)
     }

@@ -38,7 +38,11 @@ impl Hlc {
     /// Returns the later of both, unless `seen` is more than 24 h ahead of `now_ms`: such a time is
     /// stored with its entry but not adopted.
     pub fn adopt(self, seen: Self, now_ms: u64) -> Self {
-        if seen.ms() > now_ms.saturating_add(CLOCK_AHEAD_MAX_MS) { self } else { self.max(seen) }
+        if seen.ms() > now_ms.saturating_add(CLOCK_AHEAD_MAX_MS) {
+            self
+        } else {
+            self.max(seen)
+        }
     }
 }
 

@@ -62,7 +62,9 @@ impl Logs {
         if self.slots.len() >= LOGS_MAX {
             return false;
         }
-        let Some(periods) = self.counts.get(&key.unit) else { return true };
+        let Some(periods) = self.counts.get(&key.unit) else {
+            return true;
+        };
         // Statements keep their place whatever else a unit fills.
         let semesters = periods.keys().flatten().count();
         match periods.get(&key.period) {
@@ -78,7 +80,11 @@ impl Logs {
         let slot = self.slots.get(&entry.log());
         let Some((slot, head)) = slot.and_then(|slot| Some((slot, slot.staged.or(slot.durable)?)))
         else {
-            return if entry.seq_num() == 0 { Follows::Next } else { Follows::Gap(0) };
+            return if entry.seq_num() == 0 {
+                Follows::Next
+            } else {
+                Follows::Gap(0)
+            };
         };
         if entry.seq_num() <= head.seq_num {
             return Follows::Before;
@@ -92,7 +98,11 @@ impl Logs {
         if entry.header().backlink != Some(head.hash) {
             return Follows::Diverges;
         }
-        if entry.header().hlc < head.hlc { Follows::TimeGoesBack } else { Follows::Next }
+        if entry.header().hlc < head.hlc {
+            Follows::TimeGoesBack
+        } else {
+            Follows::Next
+        }
     }
 
     /// Stages an entry that [`Follows::Next`].
@@ -107,17 +117,33 @@ impl Logs {
         if self.slots.contains_key(&id) {
             return;
         }
-        *self.counts.entry(key.unit.clone()).or_default().entry(key.period).or_default() += 1;
+        *self
+            .counts
+            .entry(key.unit.clone())
+            .or_default()
+            .entry(key.period)
+            .or_default() += 1;
         let key = key.clone();
-        let slot = Slot { key, durable: None, staged: None, forked: None, forked_durable: None };
+        let slot = Slot {
+            key,
+            durable: None,
+            staged: None,
+            forked: None,
+            forked_durable: None,
+        };
         self.slots.insert(id, slot);
     }
 
     /// Notes a fork at or before the newest head; returns true when this lowered the first forked
     /// position.
     pub(crate) fn fork(&mut self, log: LogId, seq_num: u64) -> bool {
-        let Some(slot) = self.slots.get_mut(&log) else { return false };
-        let held = slot.staged.or(slot.durable).is_some_and(|head| head.seq_num >= seq_num);
+        let Some(slot) = self.slots.get_mut(&log) else {
+            return false;
+        };
+        let held = slot
+            .staged
+            .or(slot.durable)
+            .is_some_and(|head| head.seq_num >= seq_num);
         if !held || slot.forked.is_some_and(|known| known <= seq_num) {
             return false;
         }
@@ -129,18 +155,27 @@ impl Logs {
     pub(crate) fn next_state(&self, log: LogId) -> Option<LogState> {
         let slot = self.slots.get(&log)?;
         let head = slot.staged.or(slot.durable)?;
-        Some(LogState { key: slot.key.clone(), head, forked: slot.forked })
+        Some(LogState {
+            key: slot.key.clone(),
+            head,
+            forked: slot.forked,
+        })
     }
 
     /// Makes a staged head and a fork durable.
     pub(crate) fn commit(&mut self, log: LogId, head: Option<Head>, fork: Option<u64>) {
-        let Some(slot) = self.slots.get_mut(&log) else { return };
+        let Some(slot) = self.slots.get_mut(&log) else {
+            return;
+        };
         if let Some(head) = head {
             slot.durable = Some(head);
             if slot.staged == Some(head) {
                 slot.staged = None;
             }
-            self.by_unit.entry(slot.key.unit.clone()).or_default().insert(log);
+            self.by_unit
+                .entry(slot.key.unit.clone())
+                .or_default()
+                .insert(log);
             if matches!(slot.key.reach, Reach::To(_)) {
                 self.addressed.insert(log);
             }
@@ -173,7 +208,11 @@ impl Logs {
     /// Returns a log's durable state.
     pub(crate) fn durable(&self, log: LogId) -> Option<LogState> {
         let slot = self.slots.get(&log)?;
-        Some(LogState { key: slot.key.clone(), head: slot.durable?, forked: slot.forked_durable })
+        Some(LogState {
+            key: slot.key.clone(),
+            head: slot.durable?,
+            forked: slot.forked_durable,
+        })
     }
 
     /// Returns a log's newest durable position.
@@ -194,7 +233,9 @@ impl Logs {
 
     /// Returns the durable state of every log, in the order of ids.
     pub(crate) fn all(&self) -> impl Iterator<Item = (LogId, LogState)> {
-        self.slots.keys().filter_map(|id| Some((*id, self.durable(*id)?)))
+        self.slots
+            .keys()
+            .filter_map(|id| Some((*id, self.durable(*id)?)))
     }
 
     /// Returns the durable logs of one unit.
@@ -209,12 +250,15 @@ impl Logs {
         unit: &UnitId,
         period: Option<Period>,
     ) -> impl Iterator<Item = (LogId, LogState)> {
-        self.of_unit(unit).filter(move |(_, state)| state.key.period == period)
+        self.of_unit(unit)
+            .filter(move |(_, state)| state.key.period == period)
     }
 
     /// Returns the durable logs that are addressed to another unit.
     pub(crate) fn addressed(&self) -> impl Iterator<Item = (LogId, LogState)> {
-        self.addressed.iter().filter_map(|id| Some((*id, self.durable(*id)?)))
+        self.addressed
+            .iter()
+            .filter_map(|id| Some((*id, self.durable(*id)?)))
     }
 
     /// Returns the units that have durable logs.
@@ -224,6 +268,8 @@ impl Logs {
 
     /// Returns the units that have durable logs, from one on.
     pub(crate) fn units_from(&self, from: Bound<UnitId>) -> impl Iterator<Item = &UnitId> {
-        self.by_unit.range((from, Bound::Unbounded)).map(|(unit, _)| unit)
+        self.by_unit
+            .range((from, Bound::Unbounded))
+            .map(|(unit, _)| unit)
     }
 }

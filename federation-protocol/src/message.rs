@@ -5,7 +5,7 @@ use crate::limits::{
     DIGEST_CHILDREN_MAX, DIGEST_PATH_MAX, ENTRIES_COUNT_MAX, HEADS_MAX, MESSAGE_SIZE_MAX,
     REASON_SIZE_MAX, SOFTWARE_SIZE_MAX,
 };
-use crate::{Hello, LogId, Period, Step};
+use crate::{Entry, Hello, LogId, Period, Step};
 use keys::{Hash, UnitId};
 use minicbor::bytes::ByteVec;
 use minicbor::{Decode, Encode};
@@ -25,7 +25,12 @@ pub enum Message {
     Digest(#[n(0)] Vec<Step>, #[n(1)] Vec<Child>),
     /// The heads of one unit and period; `true` asks for the receiver's in return.
     #[n(3)]
-    Heads(#[n(0)] UnitId, #[n(1)] Option<Period>, #[n(2)] Vec<HeadItem>, #[n(3)] bool),
+    Heads(
+        #[n(0)] UnitId,
+        #[n(1)] Option<Period>,
+        #[n(2)] Vec<HeadItem>,
+        #[n(3)] bool,
+    ),
     /// Entries, in the order of their logs.
     #[n(4)]
     Entries(#[n(0)] Vec<ByteVec>),
@@ -87,14 +92,46 @@ impl Message {
         }
         let message: Self = keys::cbor::from_slice(bytes).map_err(|_| wrong("encoding"))?;
         let within = match &message {
-            Self::Digest(path, children) => path.len() < DIGEST_PATH_MAX && children.len() <= DIGEST_CHILDREN_MAX,
+            Self::Digest(path, children) => {
+                path.len() < DIGEST_PATH_MAX && children.len() <= DIGEST_CHILDREN_MAX
+            }
             Self::Heads(_, _, heads, _) => heads.len() <= HEADS_MAX,
             Self::Entries(entries) => entries.len() <= ENTRIES_COUNT_MAX,
             Self::Refused(reason) => reason.len() <= REASON_SIZE_MAX,
             Self::Hello(hello) => hello.software.len() <= SOFTWARE_SIZE_MAX,
             Self::Summary(..) | Self::Fork(..) | Self::Receipt(_) => true,
         };
-        if within { Ok(message) } else { Err(wrong("count")) }
+        if within {
+            Ok(message)
+        } else {
+            Err(wrong("count"))
+        }
+    }
+
+    /// Takes out the entries that the message carries and checks each: the costly part, which a
+    /// driver does beside the replica. Also returns how many were left out because only a later
+    /// release can read them; their sender did nothing wrong.
+    ///
+    /// # Errors
+    /// [`Misbehaved::Entry`]; the session is closed.
+    pub fn take_entries(&mut self) -> Result<(Vec<Entry>, usize), Misbehaved> {
+        let raw = match self {
+            Self::Entries(raw) => std::mem::take(raw),
+            Self::Fork(first, second) => [first, second]
+                .map(|side| std::mem::replace(side, Vec::new().into()))
+                .to_vec(),
+            _ => Vec::new(),
+        };
+        let mut entries = Vec::with_capacity(raw.len());
+        let mut newer = 0;
+        for bytes in raw {
+            match Entry::verify(bytes.into()) {
+                Ok(entry) => entries.push(entry),
+                Err(error) if error.newer_version().is_some() => newer += 1,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok((entries, newer))
     }
 
     /// Returns the name of the message, for logs.

@@ -60,7 +60,8 @@ impl Part {
     /// Returns the canonical bytes that are hashed.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut e = Encoder::new(Vec::new());
-        self.encode(&mut e).expect("writing to a vector cannot fail");
+        self.encode(&mut e)
+            .expect("writing to a vector cannot fail");
         e.into_writer()
     }
 
@@ -81,7 +82,10 @@ impl Part {
                 e.array(3)?.u8(2)?.str(domain)?.bytes(bytes)?;
             }
             Self::Ledger(part) => {
-                e.array(4)?.u8(3)?.str(&part.subject)?.bytes(part.kind.as_bytes())?;
+                e.array(4)?
+                    .u8(3)?
+                    .str(&part.subject)?
+                    .bytes(part.kind.as_bytes())?;
                 e.bytes(&part.rows)?;
             }
         }
@@ -105,7 +109,11 @@ impl Part {
                                 .map_err(|_| minicbor::decode::Error::message("secret size"))?,
                         ),
                     };
-                    Part::Dossier(DossierPart { subject, secret, change: d.bytes()?.to_vec() })
+                    Part::Dossier(DossierPart {
+                        subject,
+                        secret,
+                        change: d.bytes()?.to_vec(),
+                    })
                 }
                 (Some(3), 2) => Part::Statement {
                     domain: d.str()?.to_owned(),
@@ -171,7 +179,10 @@ impl PartSlot {
                 .and_then(|e| e.bytes(salt))
                 .and_then(|e| e.bytes(&part.to_bytes()))
                 .map(|_| ()),
-            Self::Erased(hash) => e.array(1).and_then(|e| e.bytes(hash.as_bytes())).map(|_| ()),
+            Self::Erased(hash) => e
+                .array(1)
+                .and_then(|e| e.bytes(hash.as_bytes()))
+                .map(|_| ()),
         };
         done.expect("writing to a vector cannot fail");
     }
@@ -181,15 +192,21 @@ impl PartSlot {
         let shape = |_| EntryError::Shape;
         match d.array().map_err(shape)? {
             Some(2) => {
-                let salt: Salt =
-                    d.bytes().map_err(shape)?.try_into().map_err(|_| EntryError::Shape)?;
+                let salt: Salt = d
+                    .bytes()
+                    .map_err(shape)?
+                    .try_into()
+                    .map_err(|_| EntryError::Shape)?;
                 let body = d.bytes().map_err(shape)?;
                 let hash = part_hash(&salt, body);
                 Ok((Self::Whole(salt, Part::decode(body)?), hash, body.len()))
             }
             Some(1) => {
-                let hash: [u8; 32] =
-                    d.bytes().map_err(shape)?.try_into().map_err(|_| EntryError::Shape)?;
+                let hash: [u8; 32] = d
+                    .bytes()
+                    .map_err(shape)?
+                    .try_into()
+                    .map_err(|_| EntryError::Shape)?;
                 let hash = Hash::from_bytes(hash);
                 Ok((Self::Erased(hash), hash, 0))
             }

@@ -50,7 +50,10 @@ impl FromStr for Period {
         if year.len() != 4 || term.len() != 1 {
             return Err(NotAPeriod);
         }
-        Self::new(year.parse().map_err(|_| NotAPeriod)?, term.parse().map_err(|_| NotAPeriod)?)
+        Self::new(
+            year.parse().map_err(|_| NotAPeriod)?,
+            term.parse().map_err(|_| NotAPeriod)?,
+        )
     }
 }
 
@@ -66,7 +69,9 @@ impl<C> Encode<C> for Period {
 
 impl<'b, C> Decode<'b, C> for Period {
     fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, decode::Error> {
-        d.str()?.parse().map_err(|_| decode::Error::message("period"))
+        d.str()?
+            .parse()
+            .map_err(|_| decode::Error::message("period"))
     }
 }
 
@@ -80,7 +85,9 @@ mod tests {
         let second: Period = "2026-2".parse().unwrap();
         assert!(first < second && second < "2027-1".parse().unwrap());
         assert_eq!(first.to_string(), "2026-1");
-        for bad in ["2026", "26-1", "2026-0", "2026-5", "2026-11", "+026-1", "2026-1 "] {
+        for bad in [
+            "2026", "26-1", "2026-0", "2026-5", "2026-11", "+026-1", "2026-1 ",
+        ] {
             assert!(bad.parse::<Period>().is_err(), "{bad}");
         }
     }

@@ -59,11 +59,16 @@ impl Placement {
         if tier.as_str() == "root" {
             return usize::MAX;
         }
-        self.tiers.iter().position(|t| t == tier).map_or(0, |at| at + 1)
+        self.tiers
+            .iter()
+            .position(|t| t == tier)
+            .map_or(0, |at| at + 1)
     }
 
     fn reaches(&self, unit: &UnitId, tier: &TierName) -> bool {
-        self.units.get(unit).is_some_and(|placed| self.rank(&placed.tier) >= self.rank(tier))
+        self.units
+            .get(unit)
+            .is_some_and(|placed| self.rank(&placed.tier) >= self.rank(tier))
     }
 
     /// Returns true when a log of this key is held by the nodes of `unit`.
@@ -121,7 +126,9 @@ mod tests {
             .into_iter()
             .map(|(id, placed)| (id.parse().unwrap(), placed))
             .collect(),
-            tiers: ["school", "district", "city"].map(|t| t.parse().unwrap()).to_vec(),
+            tiers: ["school", "district", "city"]
+                .map(|t| t.parse().unwrap())
+                .to_vec(),
         }
     }
 
@@ -134,7 +141,11 @@ mod tests {
             period: None,
         };
         let p = placement();
-        p.units.keys().filter(|u| p.travels_to(&key, u)).map(ToString::to_string).collect()
+        p.units
+            .keys()
+            .filter(|u| p.travels_to(&key, u))
+            .map(ToString::to_string)
+            .collect()
     }
 
     fn up(tier: &str) -> Reach {
@@ -153,7 +164,10 @@ mod tests {
         assert_eq!(held_by(up("school"), "s1"), ["s1"]);
         assert_eq!(held_by(Reach::Below, "d1"), ["d1", "s1", "s2"]);
         assert_eq!(held_by(Reach::Below, "city").len(), 6);
-        assert_eq!(held_by(Reach::To("s3".parse().unwrap()), "s1"), ["city", "d1", "s1", "s3"]);
+        assert_eq!(
+            held_by(Reach::To("s3".parse().unwrap()), "s1"),
+            ["city", "d1", "s1", "s3"]
+        );
     }
 
     #[test]

@@ -15,8 +15,8 @@ use crate::logs::Logs;
 use crate::session::{Awaits, Session};
 use crate::{
     CHAIN_TAG, DigestTree, Draft, Entry, Hlc, LogId, LogKey, LogReader, LogState, Message,
-    Misbehaved, Output, Part, Period, Phase, Placement, ReadError, Reach, Receipt, Relation, Report,
-    SessionId, Trust,
+    Misbehaved, Output, Part, Period, Phase, Placement, Reach, ReadError, Receipt, Relation,
+    Report, SessionId, Trust,
 };
 use keys::{Chain, Hash, NodeKey, Secret, StoreEpoch, UnitId, UnitKey};
 use rand_core::CryptoRng;
@@ -212,8 +212,10 @@ impl Replica {
             && let Ok(verified) = signed.verify()
         {
             let receipt = verified.into_value();
-            self.receipts
-                .insert((receipt.issuer.clone(), receipt.unit.clone()), (receipt, bytes));
+            self.receipts.insert(
+                (receipt.issuer.clone(), receipt.unit.clone()),
+                (receipt, bytes),
+            );
         }
     }
 
@@ -310,13 +312,20 @@ impl Replica {
         self.see_time(now_ms);
         let statements = self.own_key(reach.clone(), None);
         let key = self.own_key(reach, period);
-        if self.logs.next_state(key.id()).is_some_and(|state| state.forked.is_some()) {
+        if self
+            .logs
+            .next_state(key.id())
+            .is_some_and(|state| state.forked.is_some())
+        {
             return Err(WriteError::Forked);
         }
         let mut entries = Vec::new();
         if self.logs.newest(statements.id()).is_none() {
             let bytes = self.config.chain.to_bytes();
-            let chain = Part::Statement { domain: CHAIN_TAG.to_owned(), bytes };
+            let chain = Part::Statement {
+                domain: CHAIN_TAG.to_owned(),
+                bytes,
+            };
             let hlc = self.hlc.tick(now_ms);
             if period.is_none() {
                 let mut both = vec![chain.clone()];
@@ -332,7 +341,9 @@ impl Replica {
             Some(first) if period.is_none() => Some(first.head()),
             _ => self.logs.newest(key.id()),
         };
-        let hlc = opened.map_or(self.hlc, |first| first.header().hlc).tick(now_ms);
+        let hlc = opened
+            .map_or(self.hlc, |first| first.header().hlc)
+            .tick(now_ms);
         entries.push(self.draft(key, head, hlc, parts, rng)?);
         Ok(self.stage_own(entries))
     }
@@ -398,7 +409,9 @@ impl Replica {
         reader: &impl LogReader,
     ) -> Result<(), ReadError> {
         self.see_time(now_ms);
-        let Some(session) = self.sessions.get_mut(&id) else { return Ok(()) };
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return Ok(());
+        };
         session.last_heard_ms = now_ms;
         match (&session.phase, message) {
             (Phase::Closed, _) => {}
@@ -407,7 +420,9 @@ impl Replica {
             (Phase::Live, Message::Summary(digest, receipts)) => {
                 self.compare_summary(id, digest, receipts);
             }
-            (Phase::Live, Message::Digest(path, children)) => self.compare_digest(id, path, children),
+            (Phase::Live, Message::Digest(path, children)) => {
+                self.compare_digest(id, path, children)
+            }
             (Phase::Live, Message::Heads(unit, period, heads, answer)) => {
                 self.compare_heads(id, &unit, period, &heads, answer, reader)?;
             }
@@ -433,7 +448,11 @@ impl Replica {
         let (_, staging) = self.in_flight.pop_front().ok_or(ApiMisuse::NoAppend)?;
         self.see_time(now_ms);
         // Entries staged after this append are not durable yet: the head is the newest of its own.
-        let heads: BTreeMap<LogId, _> = staging.entries.iter().map(|e| (e.log(), e.head())).collect();
+        let heads: BTreeMap<LogId, _> = staging
+            .entries
+            .iter()
+            .map(|e| (e.log(), e.head()))
+            .collect();
         for log in &staging.touched {
             let forks = staging.forks.iter().filter(|(forked, ..)| forked == log);
             let fork = forks.map(|(_, seq_num, _)| *seq_num).min();
@@ -448,7 +467,10 @@ impl Replica {
         self.offer_new(&staging);
         self.tell_forks(&staging);
         self.schedule_receipts(now_ms);
-        self.outputs.push_back(Output::Appended { number, entries: staging.entries });
+        self.outputs.push_back(Output::Appended {
+            number,
+            entries: staging.entries,
+        });
         Ok(())
     }
 
@@ -483,8 +505,11 @@ impl Replica {
             let staging = std::mem::take(&mut self.staging);
             let number = self.next_append;
             self.next_append += 1;
-            let states =
-                staging.touched.iter().filter_map(|log| self.logs.next_state(*log)).collect();
+            let states = staging
+                .touched
+                .iter()
+                .filter_map(|log| self.logs.next_state(*log))
+                .collect();
             let output = Output::Append {
                 number,
                 entries: staging.entries.clone(),
@@ -506,7 +531,12 @@ impl Replica {
     /// Returns how many messages and notes wait inside: bounded, see [`crate::limits`].
     pub fn queued(&self) -> usize {
         self.outputs.len()
-            + self.sessions.values().map(Session::waiting).max().unwrap_or(0)
+            + self
+                .sessions
+                .values()
+                .map(Session::waiting)
+                .max()
+                .unwrap_or(0)
     }
 
     fn report(&mut self, report: Report) {

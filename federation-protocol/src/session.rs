@@ -1,7 +1,7 @@
 //! What this node knows of one peer, and what it still has to tell it.
 
 use crate::limits::SESSION_QUEUE_MAX;
-use crate::{LogId, Message, Period, SessionId, Step};
+use crate::{LogId, LogKey, Message, Period, SessionId, Step};
 use keys::{NodeKey, StoreEpoch, UnitId, VerifiedChain};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -53,12 +53,11 @@ pub(crate) enum Awaits {
     Place,
 }
 
-/// A log that was refused for now, and where to ask for it again.
+/// A log that was refused for now.
 #[derive(Clone, Debug)]
 pub(crate) struct Refused {
     pub(crate) awaits: Awaits,
-    pub(crate) unit: UnitId,
-    pub(crate) period: Option<Period>,
+    pub(crate) key: LogKey,
 }
 
 /// One session.

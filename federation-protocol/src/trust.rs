@@ -25,7 +25,12 @@ pub struct Trust {
 impl Trust {
     /// Starts with nothing but the pinned root.
     pub fn new(root: UnitKey) -> Self {
-        Self { root, nodes: BTreeMap::new(), of_unit: BTreeMap::new(), len: 0 }
+        Self {
+            root,
+            nodes: BTreeMap::new(),
+            of_unit: BTreeMap::new(),
+            len: 0,
+        }
     }
 
     /// Returns the pinned root key.
@@ -40,9 +45,15 @@ impl Trust {
     /// [`ChainError`] when it does not verify against the root; nothing is changed.
     pub fn add(&mut self, chain: &Chain) -> Result<Option<NodeKey>, ChainError> {
         let verified = chain.verify(&self.root)?;
-        let Some(node) = verified.node_key() else { return Ok(None) };
+        let Some(node) = verified.node_key() else {
+            return Ok(None);
+        };
         let unit = verified.unit().clone();
-        if let Some(known) = self.nodes.get_mut(&node).and_then(|units| units.get_mut(&unit)) {
+        if let Some(known) = self
+            .nodes
+            .get_mut(&node)
+            .and_then(|units| units.get_mut(&unit))
+        {
             if precedence(known) < precedence(&verified) {
                 *known = verified;
             }
@@ -65,12 +76,17 @@ impl Trust {
 
     /// Returns the chain of a node: the one valid longest when several units certified it.
     pub fn node(&self, key: NodeKey) -> Option<&VerifiedChain> {
-        self.nodes.get(&key)?.values().max_by_key(|chain| precedence(chain))
+        self.nodes
+            .get(&key)?
+            .values()
+            .max_by_key(|chain| precedence(chain))
     }
 
     /// Returns every known node, once for each unit that certified it.
     pub fn nodes(&self) -> impl Iterator<Item = (&NodeKey, &VerifiedChain)> {
-        self.nodes.iter().flat_map(|(node, units)| units.values().map(move |chain| (node, chain)))
+        self.nodes
+            .iter()
+            .flat_map(|(node, units)| units.values().map(move |chain| (node, chain)))
     }
 }
 

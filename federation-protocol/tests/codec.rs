@@ -56,7 +56,12 @@ fn bytes(max: usize) -> impl Strategy<Value = ByteVec> {
 }
 
 fn hello() -> impl Strategy<Value = Hello> {
-    let fields = (any::<[u8; 2]>(), any::<[u8; 32]>(), bytes(300), any::<[u8; 16]>());
+    let fields = (
+        any::<[u8; 2]>(),
+        any::<[u8; 32]>(),
+        bytes(300),
+        any::<[u8; 16]>(),
+    );
     (fields, any::<u64>(), "[a-z 0-9.]{0,40}").prop_map(
         |(([version, version_min], root, chain, epoch), clock_ms, software)| Hello {
             version,
@@ -72,7 +77,12 @@ fn hello() -> impl Strategy<Value = Hello> {
 
 fn head_item() -> impl Strategy<Value = HeadItem> {
     (log(), any::<u64>(), hash(), option::of(any::<u64>())).prop_map(
-        |(log, seq_num, hash, forked)| HeadItem { log, seq_num, hash, forked },
+        |(log, seq_num, hash, forked)| HeadItem {
+            log,
+            seq_num,
+            hash,
+            forked,
+        },
     )
 }
 
@@ -83,7 +93,12 @@ fn message() -> impl Strategy<Value = Message> {
         (hash(), hash()).prop_map(|(all, receipts)| Message::Summary(all, receipts)),
         (vec(step(), 0..limits::DIGEST_PATH_MAX), vec(child, 0..20))
             .prop_map(|(path, children)| Message::Digest(path, children)),
-        (unit(), option::of(period()), vec(head_item(), 0..20), any::<bool>())
+        (
+            unit(),
+            option::of(period()),
+            vec(head_item(), 0..20),
+            any::<bool>()
+        )
             .prop_map(|(unit, period, heads, answer)| Message::Heads(unit, period, heads, answer)),
         vec(bytes(100), 0..20).prop_map(Message::Entries),
         (bytes(100), bytes(100)).prop_map(|(first, second)| Message::Fork(first, second)),
@@ -94,9 +109,16 @@ fn message() -> impl Strategy<Value = Message> {
 
 fn part() -> impl Strategy<Value = Part> {
     prop_oneof![
-        ("[a-z]{0,64}", option::of(any::<[u8; 32]>()), vec(any::<u8>(), 0..200)).prop_map(
-            |(subject, secret, change)| Part::Dossier(DossierPart { subject, secret, change })
-        ),
+        (
+            "[a-z]{0,64}",
+            option::of(any::<[u8; 32]>()),
+            vec(any::<u8>(), 0..200)
+        )
+            .prop_map(|(subject, secret, change)| Part::Dossier(DossierPart {
+                subject,
+                secret,
+                change
+            })),
         ("[a-z/0-9]{0,40}", vec(any::<u8>(), 0..200))
             .prop_map(|(domain, bytes)| Part::Statement { domain, bytes }),
     ]
@@ -119,7 +141,10 @@ fn draft(parts: Vec<Part>, reach: Reach, period: Option<Period>, seq_num: u64) -
 }
 
 fn sign(draft: &Draft) -> Vec<u8> {
-    draft.sign(&Secret::from_seed([1; 32]), &mut ChaCha20Rng::seed_from_u64(3))
+    draft.sign(
+        &Secret::from_seed([1; 32]),
+        &mut ChaCha20Rng::seed_from_u64(3),
+    )
 }
 
 proptest! {
@@ -217,7 +242,10 @@ fn every_count_and_size_of_a_message_has_its_limit() {
     let max = limits::DIGEST_CHILDREN_MAX;
     assert!(Message::from_bytes(&Message::Digest(vec![], children(max)).to_bytes()).is_ok());
     too_many(&Message::Digest(vec![], children(max + 1)));
-    too_many(&Message::Digest(vec![Step::Bucket(0); limits::DIGEST_PATH_MAX], vec![]));
+    too_many(&Message::Digest(
+        vec![Step::Bucket(0); limits::DIGEST_PATH_MAX],
+        vec![],
+    ));
 
     let head = HeadItem {
         log: LogId::from_bytes([1; 32]),
@@ -250,12 +278,15 @@ fn every_count_and_size_of_a_message_has_its_limit() {
     assert_eq!(refused, Err(Misbehaved::Message { what: "size" }));
 }
 
-// protocol.md R21
+// protocol.md R20, R21
 #[test]
 fn what_is_gathered_into_one_message_fits_a_frame_even_if_nothing_compresses() {
     let overhead = limits::ENTRIES_COUNT_MAX * 3 + 16;
     assert!(limits::ENTRIES_BYTES_MAX + overhead < 256 * 1024);
-    assert!(2 * limits::ENTRY_SIZE_MAX + 16 < 256 * 1024, "evidence of a fork fits");
+    assert!(
+        2 * limits::ENTRY_SIZE_MAX + 16 < 256 * 1024,
+        "evidence of a fork fits"
+    );
     let head = ReceiptHead {
         log: LogId::from_bytes([1; 32]),
         seq_num: u64::MAX,
@@ -273,7 +304,10 @@ fn what_is_gathered_into_one_message_fits_a_frame_even_if_nothing_compresses() {
 // protocol.md R6
 #[test]
 fn every_count_and_size_of_an_entry_has_its_limit() {
-    let statement = |size| Part::Statement { domain: "x".to_owned(), bytes: vec![0; size] };
+    let statement = |size| Part::Statement {
+        domain: "x".to_owned(),
+        bytes: vec![0; size],
+    };
     let verify = |parts: Vec<Part>| Entry::verify(sign(&draft(parts, Reach::Own, None, 0)));
     assert!(verify(vec![statement(limits::STATEMENT_SIZE_MAX)]).is_ok());
     assert_eq!(
@@ -285,13 +319,24 @@ fn every_count_and_size_of_an_entry_has_its_limit() {
     let many = vec![statement(0); limits::ENTRY_PARTS_MAX + 1];
     let count = limits::ENTRY_PARTS_MAX + 1;
     assert_eq!(verify(many).err(), Some(EntryError::PartCount { count }));
-    assert_eq!(verify(vec![]).err(), Some(EntryError::PartCount { count: 0 }));
+    assert_eq!(
+        verify(vec![]).err(),
+        Some(EntryError::PartCount { count: 0 })
+    );
     let subject = "x".repeat(limits::SUBJECT_SIZE_MAX + 1);
-    let dossier = Part::Dossier(DossierPart { subject, secret: None, change: vec![] });
+    let dossier = Part::Dossier(DossierPart {
+        subject,
+        secret: None,
+        change: vec![],
+    });
     assert_eq!(verify(vec![dossier]).err(), Some(EntryError::Part));
     let domain = "x".repeat(limits::DOMAIN_SIZE_MAX + 1);
     assert_eq!(
-        verify(vec![Part::Statement { domain, bytes: vec![] }]).err(),
+        verify(vec![Part::Statement {
+            domain,
+            bytes: vec![]
+        }])
+        .err(),
         Some(EntryError::Part)
     );
 }
@@ -299,13 +344,25 @@ fn every_count_and_size_of_an_entry_has_its_limit() {
 // protocol.md R7
 #[test]
 fn only_the_first_entry_has_no_backlink() {
-    let part = || vec![Part::Statement { domain: "x".to_owned(), bytes: vec![] }];
-    for (seq_num, backlink, good) in
-        [(0, None, true), (1, Some(Hash::of(b"")), true), (0, Some(Hash::of(b"")), false), (1, None, false)]
-    {
+    let part = || {
+        vec![Part::Statement {
+            domain: "x".to_owned(),
+            bytes: vec![],
+        }]
+    };
+    for (seq_num, backlink, good) in [
+        (0, None, true),
+        (1, Some(Hash::of(b"")), true),
+        (0, Some(Hash::of(b"")), false),
+        (1, None, false),
+    ] {
         let mut draft = draft(part(), Reach::Own, None, seq_num);
         draft.backlink = backlink;
-        assert_eq!(Entry::verify(sign(&draft)).is_ok(), good, "{seq_num} {backlink:?}");
+        assert_eq!(
+            Entry::verify(sign(&draft)).is_ok(),
+            good,
+            "{seq_num} {backlink:?}"
+        );
     }
 }
 
@@ -325,7 +382,10 @@ impl Payload for Newer {
 }
 
 fn with_header(change: impl Fn(&mut Vec<u8>)) -> Vec<u8> {
-    let part = Part::Statement { domain: "sanji/9/unheard-of".to_owned(), bytes: vec![1, 2] };
+    let part = Part::Statement {
+        domain: "sanji/9/unheard-of".to_owned(),
+        bytes: vec![1, 2],
+    };
     let entry = Entry::verify(sign(&draft(vec![part], Reach::Own, None, 0))).unwrap();
     let mut header = entry.header().to_bytes();
     change(&mut header);
@@ -359,14 +419,42 @@ fn an_unknown_key_is_skipped_and_kept_and_a_newer_version_is_told_apart_from_a_w
     // Version 2.
     let newer = Entry::verify(with_header(|header| header[2] = 2)).unwrap_err();
     assert_eq!(newer.newer_version(), Some(2));
+    // In a message it is left out; the peer is not to blame, and the rest is read.
+    let newer = with_header(|header| header[2] = 2);
+    let mut message = Message::Entries(vec![newer.into(), plain.clone().into()]);
+    let (entries, left_out) = message.take_entries().unwrap();
+    assert_eq!((entries.len(), left_out), (1, 1));
     let wrong = Entry::verify(with_header(|header| header[2] = 0)).unwrap_err();
-    assert_eq!(wrong, EntryError::Verify(VerifyError::Payload(DecodeError::NoVersion)));
+    assert_eq!(
+        wrong,
+        EntryError::Verify(VerifyError::Payload(DecodeError::NoVersion))
+    );
     assert_eq!(wrong.newer_version(), None);
     // The same facts, spelled otherwise.
     let long = with_header(|header| drop(header.splice(2..3, [0x18, 0x01])));
     let error = Entry::verify(long).unwrap_err();
     let expected = DecodeError::Cbor(CborError::NotShortest { at: 2 });
     assert_eq!(error, EntryError::Verify(VerifyError::Payload(expected)));
+}
+
+// protocol.md R24
+#[test]
+fn a_node_key_on_the_line_is_the_44_bytes_of_rfc_8410_and_nothing_else() {
+    let key = Secret::from_seed([1; 32]).node_key();
+    let der = key.to_spki_der();
+    let prefix = [
+        0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00,
+    ];
+    assert_eq!(der, [&prefix[..], key.as_bytes()].concat());
+    assert_eq!(keys::NodeKey::from_spki_der(&der), Ok(key));
+    // The neutral point: everyone could sign under it.
+    let mut weak = [0; 32];
+    weak[0] = 1;
+    let weak = [&prefix[..], &weak].concat();
+    assert_eq!(
+        keys::NodeKey::from_spki_der(&weak),
+        Err(keys::KeyError::Weak)
+    );
 }
 
 // protocol.md R2
@@ -385,9 +473,11 @@ fn a_signature_of_another_domain_is_no_entry() {
         }
     }
     let entry = Entry::verify(with_header(|_| {})).unwrap();
-    let stranger = Signed::sign(&Stranger(entry.header().to_bytes()), &Secret::from_seed([1; 32]));
+    let stranger = Signed::sign(
+        &Stranger(entry.header().to_bytes()),
+        &Secret::from_seed([1; 32]),
+    );
     assert!(stranger.verify().is_ok());
-    let same: Signed<federation_protocol::Header> =
-        Signed::from_bytes(stranger.bytes()).unwrap();
+    let same: Signed<federation_protocol::Header> = Signed::from_bytes(stranger.bytes()).unwrap();
     assert_eq!(same.verify().err(), Some(VerifyError::Signature));
 }

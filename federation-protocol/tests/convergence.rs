@@ -32,8 +32,9 @@ const LINES: [(&str, &str); 13] = [
     ("city2", "city"),
 ];
 
-const NAMES: [&str; 10] =
-    ["city", "city2", "d1", "d1b", "d2", "s1", "laptop", "s2", "s3", "s1copy"];
+const NAMES: [&str; 10] = [
+    "city", "city2", "d1", "d1b", "d2", "s1", "laptop", "s2", "s3", "s1copy",
+];
 
 fn below(rng: &mut ChaCha20Rng, end: usize) -> usize {
     (rng.next_u64() % end as u64) as usize
@@ -84,8 +85,10 @@ fn reach(rng: &mut ChaCha20Rng) -> Reach {
 }
 
 fn disturb(world: &mut World, rng: &mut ChaCha20Rng, forks: bool) {
-    let present: Vec<&str> =
-        NAMES.into_iter().filter(|name| world.nodes.contains_key(*name)).collect();
+    let present: Vec<&str> = NAMES
+        .into_iter()
+        .filter(|name| world.nodes.contains_key(*name))
+        .collect();
     let name = *pick(rng, &present);
     match below(rng, 16) {
         0..=3 => {
@@ -161,7 +164,11 @@ fn run(seed: u64, forks: bool) -> Vec<String> {
     agree(&world, seed);
     for (_, node) in &world.nodes {
         for session in node.replica.sessions() {
-            assert_eq!(session.to_send, 0, "seed {seed}: {} has something left", node.name);
+            assert_eq!(
+                session.to_send, 0,
+                "seed {seed}: {} has something left",
+                node.name
+            );
         }
     }
     world.trace
@@ -209,7 +216,10 @@ fn a_new_connection_after_agreement_is_one_exchange_without_receipts() {
             world.stabilize(None);
             let (there, back) = (world.traffic(a, b), world.traffic(b, a));
             assert_eq!((there.1, back.1), (2, 2), "seed {seed}: {a} and {b}");
-            assert!(there.0 + back.0 < 2_048, "seed {seed}: {a} and {b} exchange too much");
+            assert!(
+                there.0 + back.0 < 2_048,
+                "seed {seed}: {a} and {b} exchange too much"
+            );
         }
     }
 }

@@ -12,8 +12,8 @@ mod world;
 use std::collections::BTreeMap;
 
 use federation_protocol::{
-    CHAIN_TAG, Child, Draft, Entry, HeadItem, Hlc, LogId, LogKey, Message, Part, Period, Phase, Reach,
-    Rejected, Report, Step, limits,
+    CHAIN_TAG, Child, Draft, Entry, HeadItem, Hlc, LogId, LogKey, Message, Part, Period, Phase,
+    Reach, Rejected, Report, Step, limits,
 };
 use keys::{Hash, StoreEpoch, UnitId};
 use rand_chacha::ChaCha20Rng;
@@ -48,13 +48,25 @@ impl Forger {
             reach: Reach::Up("city".parse().unwrap()),
             period: period.map(|period| period.parse().unwrap()),
         };
-        Self { key, rng: ChaCha20Rng::seed_from_u64(9) }
+        Self {
+            key,
+            rng: ChaCha20Rng::seed_from_u64(9),
+        }
     }
 
     fn entry(&mut self, seq_num: u64, backlink: Option<Hash>, hlc: Hlc, text: &str) -> Entry {
         let bytes = text.as_bytes().to_vec();
-        let parts = vec![Part::Statement { domain: "sanji/1/kind".to_owned(), bytes }];
-        let draft = Draft { key: self.key.clone(), seq_num, backlink, hlc, parts };
+        let parts = vec![Part::Statement {
+            domain: "sanji/1/kind".to_owned(),
+            bytes,
+        }];
+        let draft = Draft {
+            key: self.key.clone(),
+            seq_num,
+            backlink,
+            hlc,
+            parts,
+        };
         Entry::verify(draft.sign(&node_secret("s1"), &mut self.rng)).unwrap()
     }
 
@@ -69,7 +81,10 @@ impl Forger {
 }
 
 fn send(world: &mut World, entries: &[Entry]) {
-    let entries = entries.iter().map(|entry| entry.bytes().to_vec().into()).collect();
+    let entries = entries
+        .iter()
+        .map(|entry| entry.bytes().to_vec().into())
+        .collect();
     world.inject("s1", "d1", &Message::Entries(entries));
 }
 
@@ -86,11 +101,19 @@ fn rejections(world: &World, name: &str) -> Vec<Rejected> {
 
 /// Counts what `d1` says to `s1` that begins with these words.
 fn said(world: &World, what: &str) -> usize {
-    world.trace.iter().filter(|line| line.starts_with(&format!("d1 -> s1  {what}"))).count()
+    world
+        .trace
+        .iter()
+        .filter(|line| line.starts_with(&format!("d1 -> s1  {what}")))
+        .count()
 }
 
 fn is_live(world: &World) -> bool {
-    world.nodes["d1"].replica.sessions().iter().any(|session| session.phase == Phase::Live)
+    world.nodes["d1"]
+        .replica
+        .sessions()
+        .iter()
+        .any(|session| session.phase == Phase::Live)
 }
 
 // protocol.md R17, R21
@@ -108,7 +131,15 @@ fn a_gap_is_asked_for_once_however_many_entries_come_behind_it() {
     // What was missing is taken when it comes.
     send(&mut world, &entries);
     world.stabilize(None);
-    assert_eq!(world.nodes["d1"].replica.log(entries[0].log()).unwrap().head.seq_num, 399);
+    assert_eq!(
+        world.nodes["d1"]
+            .replica
+            .log(entries[0].log())
+            .unwrap()
+            .head
+            .seq_num,
+        399
+    );
 }
 
 // protocol.md R7, R17
@@ -117,7 +148,12 @@ fn an_entry_that_links_to_nothing_does_not_make_two_nodes_talk_for_ever() {
     let mut world = connected();
     let mut forger = Forger::new(Some("2026-1"), 1);
     let entries = forger.chain(3);
-    let astray = forger.entry(3, Some(Hash::of(b"nothing")), Hlc::from_ms(BEGIN_MS + 9), "x");
+    let astray = forger.entry(
+        3,
+        Some(Hash::of(b"nothing")),
+        Hlc::from_ms(BEGIN_MS + 9),
+        "x",
+    );
     send(&mut world, &entries);
     for _ in 0..50 {
         send(&mut world, &[entries[2].clone(), astray.clone()]);
@@ -125,7 +161,10 @@ fn an_entry_that_links_to_nothing_does_not_make_two_nodes_talk_for_ever() {
     }
     assert_eq!(said(&world, "heads"), 1);
     let log = entries[0].log();
-    assert_eq!(rejections(&world, "d1"), [Rejected::Diverges { log, seq_num: 3 }]);
+    assert_eq!(
+        rejections(&world, "d1"),
+        [Rejected::Diverges { log, seq_num: 3 }]
+    );
     assert_eq!(world.nodes["d1"].replica.log(log).unwrap().head.seq_num, 2);
 }
 
@@ -139,7 +178,15 @@ fn an_entry_older_than_the_one_before_it_closes_the_session() {
     send(&mut world, &[first.clone(), second]);
     assert!(!is_live(&world));
     world.stabilize(None);
-    assert_eq!(world.nodes["d1"].replica.log(first.log()).unwrap().head.seq_num, 0);
+    assert_eq!(
+        world.nodes["d1"]
+            .replica
+            .log(first.log())
+            .unwrap()
+            .head
+            .seq_num,
+        0
+    );
 }
 
 // protocol.md R6, R21
@@ -161,7 +208,9 @@ fn a_unit_can_have_so_many_logs_and_periods_and_no_more() {
     send(&mut world, &entries[1_000..]);
     let d1 = &world.nodes["d1"].replica;
     assert_eq!(d1.logs().count(), limits::HEADS_MAX);
-    let refused = Rejected::TooManyLogs { unit: "s1".parse().unwrap() };
+    let refused = Rejected::TooManyLogs {
+        unit: "s1".parse().unwrap(),
+    };
     assert_eq!(rejections(&world, "d1"), vec![refused; 5]);
     // Periods likewise; and all of it is still compared with the city, within every limit.
     let periods = (0..300).map(|n| Period::new(2_000 + n / 4, (n % 4 + 1) as u8).unwrap());
@@ -172,11 +221,21 @@ fn a_unit_can_have_so_many_logs_and_periods_and_no_more() {
     world.link("d1", "city", None);
     world.stabilize(None);
     // The city does not know the forger's chain: what cannot be taken is asked for no more than once.
-    let chain = world.chain(&"s1".parse().unwrap(), &node_secret("s1")).to_bytes();
-    let part = Part::Statement { domain: CHAIN_TAG.to_owned(), bytes: chain };
-    world.write("s1", Reach::Up("city".parse().unwrap()), None, vec![part]).unwrap();
+    let chain = world
+        .chain(&"s1".parse().unwrap(), &node_secret("s1"))
+        .to_bytes();
+    let part = Part::Statement {
+        domain: CHAIN_TAG.to_owned(),
+        bytes: chain,
+    };
+    world
+        .write("s1", Reach::Up("city".parse().unwrap()), None, vec![part])
+        .unwrap();
     world.stabilize(None);
-    assert_eq!(world.shared_digest("d1", "city"), world.shared_digest("city", "d1"));
+    assert_eq!(
+        world.shared_digest("d1", "city"),
+        world.shared_digest("city", "d1")
+    );
 }
 
 fn random_units(n: usize) -> impl Iterator<Item = UnitId> {
@@ -190,7 +249,10 @@ fn a_peer_that_asks_without_reading_fills_no_memory() {
     let digest = Hash::of(b"other");
     let session = world.nodes["d1"].replica.sessions()[0].id;
     for n in 0..200 {
-        let step = |unit| Child { step: Step::Unit(unit), digest };
+        let step = |unit| Child {
+            step: Step::Unit(unit),
+            digest,
+        };
         let children = random_units(n).map(step).collect();
         world.nodes.get_mut("d1").unwrap().held = true;
         world.inject("s1", "d1", &Message::Digest(vec![], children));
@@ -201,19 +263,30 @@ fn a_peer_that_asks_without_reading_fills_no_memory() {
             forked: None,
         });
         let unit = random_units(n).next().unwrap();
-        world.inject("s1", "d1", &Message::Heads(unit, None, heads.collect(), true));
+        world.inject(
+            "s1",
+            "d1",
+            &Message::Heads(unit, None, heads.collect(), true),
+        );
         world.inject("s1", "d1", &Message::Summary(digest, digest));
     }
     let d1 = &world.nodes["d1"].replica;
     assert!(d1.queued() <= limits::SESSION_QUEUE_MAX + limits::SESSION_DUE_MAX);
-    let status = d1.sessions().into_iter().find(|status| status.id == session).unwrap();
+    let status = d1
+        .sessions()
+        .into_iter()
+        .find(|status| status.id == session)
+        .unwrap();
     assert_eq!(status.to_receive, u64::MAX, "promises are only counted");
     // When it reads again it is told so much and no more, and the session still works.
     world.release("d1");
     world.write("d1", Reach::Below, None, vec![]).unwrap();
     world.stabilize(None);
     assert!(is_live(&world));
-    assert_eq!(world.shared_digest("d1", "s1"), world.shared_digest("s1", "d1"));
+    assert_eq!(
+        world.shared_digest("d1", "s1"),
+        world.shared_digest("s1", "d1")
+    );
 }
 
 // protocol.md R16
@@ -243,7 +316,11 @@ fn a_digest_of_no_place_or_out_of_order_closes_the_session() {
 #[test]
 fn a_second_hello_or_evidence_of_nothing_closes_the_session() {
     let mut world = connected();
-    let hello = world.trace.iter().filter(|line| line.contains("hello")).count();
+    let hello = world
+        .trace
+        .iter()
+        .filter(|line| line.contains("hello"))
+        .count();
     assert_eq!(hello, 2);
     let entry = Forger::new(Some("2026-1"), 1).chain(1).remove(0);
     let bytes = || entry.bytes().to_vec().into();
@@ -281,9 +358,9 @@ fn a_first_sync_of_more_places_than_may_wait_at_once_still_ends_equal() {
         let secret = node_secret(unit);
         let chain = world.chain(&unit.parse().unwrap(), &secret).to_bytes();
         for n in 0..16_u8 {
-            let period = n.checked_sub(1).map(|n| {
-                Period::new(2_000 + u16::from(n) / 2, n % 2 + 1).unwrap()
-            });
+            let period = n
+                .checked_sub(1)
+                .map(|n| Period::new(2_000 + u16::from(n) / 2, n % 2 + 1).unwrap());
             let key = LogKey {
                 author: secret.node_key(),
                 epoch: StoreEpoch::from_bytes([4; 16]),
@@ -292,9 +369,18 @@ fn a_first_sync_of_more_places_than_may_wait_at_once_still_ends_equal() {
                 period,
             };
             let bytes = if n == 0 { chain.clone() } else { vec![n] };
-            let parts = vec![Part::Statement { domain: CHAIN_TAG.to_owned(), bytes }];
+            let parts = vec![Part::Statement {
+                domain: CHAIN_TAG.to_owned(),
+                bytes,
+            }];
             let hlc = Hlc::from_ms(BEGIN_MS);
-            let draft = Draft { key, seq_num: 0, backlink: None, hlc, parts };
+            let draft = Draft {
+                key,
+                seq_num: 0,
+                backlink: None,
+                hlc,
+                parts,
+            };
             let entry = Entry::verify(draft.sign(&secret, &mut rng)).unwrap();
             texts.insert(entry.log(), n);
             store.put(&entry);
@@ -305,7 +391,10 @@ fn a_first_sync_of_more_places_than_may_wait_at_once_still_ends_equal() {
     world.link("d1", "city", None);
     world.stabilize(None);
     assert_eq!(world.nodes["city"].replica.logs().count(), texts.len());
-    assert_eq!(world.shared_digest("d1", "city"), world.shared_digest("city", "d1"));
+    assert_eq!(
+        world.shared_digest("d1", "city"),
+        world.shared_digest("city", "d1")
+    );
 }
 
 // protocol.md R9
@@ -321,7 +410,11 @@ fn a_time_far_ahead_is_stored_and_not_adopted_after_a_restart_either() {
     world.write("d1", Reach::Below, None, vec![]).unwrap();
     let d1 = &world.nodes["d1"].replica;
     assert_eq!(d1.log(entry.log()).unwrap().head.hlc, far);
-    let own = d1.logs().find(|(_, state)| state.key.reach == Reach::Below).unwrap().1;
+    let own = d1
+        .logs()
+        .find(|(_, state)| state.key.reach == Reach::Below)
+        .unwrap()
+        .1;
     assert!(own.head.hlc.ms() < BEGIN_MS + limits::CLOCK_AHEAD_MAX_MS);
 }
 
@@ -351,7 +444,13 @@ fn a_receipt_is_taken_from_above_only_and_from_a_clock_gone_back_when_it_covers_
     };
     assert_eq!((top(&before), top(&after)), (0, 1));
     // Its own word, brought by its child, is none.
-    let bytes = world.nodes["s1"].store.receipts.values().next().unwrap().clone();
+    let bytes = world.nodes["s1"]
+        .store
+        .receipts
+        .values()
+        .next()
+        .unwrap()
+        .clone();
     world.inject("s1", "d1", &Message::Receipt(bytes.into()));
     assert!(is_live(&world));
     assert_eq!(world.nodes["d1"].replica.receipts().count(), 0);

@@ -36,7 +36,10 @@ fn chain() -> Chain {
     };
     let node = certificate(Subject::Node(secret("node").node_key()), "school", "school");
     let school = certificate(Subject::Unit(secret("school").unit_key()), "school", "city");
-    let signed = [Signed::sign(&node, &secret("school")), Signed::sign(&school, &secret("city"))];
+    let signed = [
+        Signed::sign(&node, &secret("school")),
+        Signed::sign(&school, &secret("city")),
+    ];
     Chain::new(signed.to_vec()).unwrap()
 }
 
@@ -77,10 +80,17 @@ fn entries() -> Vec<Entry> {
         };
         Entry::verify(draft.sign(&secret("node"), &mut rng)).unwrap()
     };
-    let statement = Part::Statement { domain: CHAIN_TAG.to_owned(), bytes: chain().to_bytes() };
+    let statement = Part::Statement {
+        domain: CHAIN_TAG.to_owned(),
+        bytes: chain().to_bytes(),
+    };
     let dossier = |subject: &str, secret| {
         let change = b"an automerge change".to_vec();
-        Part::Dossier(DossierPart { subject: subject.to_owned(), secret, change })
+        Part::Dossier(DossierPart {
+            subject: subject.to_owned(),
+            secret,
+            change,
+        })
     };
     let ledger = Part::Ledger(LedgerPart {
         subject: "S1".to_owned(),
@@ -90,7 +100,12 @@ fn entries() -> Vec<Entry> {
     let time = Hlc::from_ms(1_780_000_000_000);
     let first = sign(key(city(), None), None, time, vec![statement]);
     let key = key(city(), Some("2026-1"));
-    let second = sign(key.clone(), None, time.tick(0), vec![dossier("S1", Some([9; 32]))]);
+    let second = sign(
+        key.clone(),
+        None,
+        time.tick(0),
+        vec![dossier("S1", Some([9; 32]))],
+    );
     let parts = vec![dossier("S1", None), ledger, dossier("S2", None)];
     let third = sign(key, Some(&second), time.tick(0).tick(0), parts);
     vec![first, second, third]
@@ -154,14 +169,29 @@ fn messages() -> Vec<(&'static str, Message)> {
         clock_ms: 1_780_000_000_000,
         software: "vectors".to_owned(),
     };
-    let child = |step| Child { step, digest: Hash::of(b"a digest") };
-    let entries: Vec<_> = entries().iter().map(|entry| entry.bytes().to_vec().into()).collect();
+    let child = |step| Child {
+        step,
+        digest: Hash::of(b"a digest"),
+    };
+    let entries: Vec<_> = entries()
+        .iter()
+        .map(|entry| entry.bytes().to_vec().into())
+        .collect();
     let signed = Signed::sign(&receipt(), &secret("node")).bytes().to_vec();
     vec![
         ("hello", Message::Hello(hello)),
-        ("summary", Message::Summary(Hash::of(b"all"), Hash::of(b"receipts"))),
-        ("digest of units", Message::Digest(vec![], vec![child(Step::Unit(unit.clone()))])),
-        ("digest of buckets", Message::Digest(vec![], vec![child(Step::Bucket(7))])),
+        (
+            "summary",
+            Message::Summary(Hash::of(b"all"), Hash::of(b"receipts")),
+        ),
+        (
+            "digest of units",
+            Message::Digest(vec![], vec![child(Step::Unit(unit.clone()))]),
+        ),
+        (
+            "digest of buckets",
+            Message::Digest(vec![], vec![child(Step::Bucket(7))]),
+        ),
         (
             "digest of periods",
             Message::Digest(
@@ -169,10 +199,16 @@ fn messages() -> Vec<(&'static str, Message)> {
                 vec![child(Step::Period(None)), child(Step::Period(Some(period)))],
             ),
         ),
-        ("heads", Message::Heads(unit.clone(), Some(period), heads, true)),
+        (
+            "heads",
+            Message::Heads(unit.clone(), Some(period), heads, true),
+        ),
         ("no heads", Message::Heads(unit, None, vec![], false)),
         ("entries", Message::Entries(entries[..2].to_vec())),
-        ("fork", Message::Fork(entries[1].clone(), entries[2].clone())),
+        (
+            "fork",
+            Message::Fork(entries[1].clone(), entries[2].clone()),
+        ),
         ("receipt", Message::Receipt(signed.into())),
         ("refused", Message::Refused("no".to_owned())),
     ]
@@ -197,7 +233,9 @@ fn vectors() -> Value {
                 .slots()
                 .iter()
                 .map(|slot| {
-                    let PartSlot::Whole(salt, part) = slot else { unreachable!("none is erased") };
+                    let PartSlot::Whole(salt, part) = slot else {
+                        unreachable!("none is erased")
+                    };
                     json!({
                         "salt": hex::encode(salt),
                         "part": hex::encode(part.to_bytes()),
@@ -243,9 +281,8 @@ fn vectors() -> Value {
         .map(|(name, message)| json!({ "name": name, "bytes": hex::encode(message.to_bytes()) }))
         .collect();
     let leaves: Vec<Vec<u8>> = (0..5u8).map(|n| vec![n; usize::from(n)]).collect();
-    let secrets = ["city", "school", "node"].map(|name| {
-        json!({ "name": name, "seed": hex::encode(secret(name).seed().as_slice()) })
-    });
+    let secrets = ["city", "school", "node"]
+        .map(|name| json!({ "name": name, "seed": hex::encode(secret(name).seed().as_slice()) }));
     json!({
         "secrets": secrets,
         "chain": hex::encode(chain().to_bytes()),
@@ -273,7 +310,11 @@ fn digest_of(state: &LogState) -> String {
     let digest = match state.forked {
         None => Hash::tagged(
             "sanji/1/head",
-            &[id.as_bytes(), &state.head.seq_num.to_be_bytes(), state.head.hash.as_bytes()],
+            &[
+                id.as_bytes(),
+                &state.head.seq_num.to_be_bytes(),
+                state.head.hash.as_bytes(),
+            ],
         ),
         Some(at) => Hash::tagged("sanji/1/forked", &[id.as_bytes(), &at.to_be_bytes()]),
     };
@@ -304,7 +345,11 @@ fn the_agreed_bytes_are_read_as_what_they_are() {
         assert_eq!((read.hash(), read.log()), (entry.hash(), entry.log()));
     }
     for (name, message) in messages() {
-        assert_eq!(Message::from_bytes(&message.to_bytes()), Ok(message), "{name}");
+        assert_eq!(
+            Message::from_bytes(&message.to_bytes()),
+            Ok(message),
+            "{name}"
+        );
     }
     let signed = Signed::<Receipt>::from_bytes(Signed::sign(&receipt(), &secret("node")).bytes());
     assert_eq!(signed.unwrap().verify().unwrap().into_value(), receipt());
@@ -318,8 +363,10 @@ fn digests_are_what_the_page_says() {
         [&[u8::try_from(name.len()).unwrap()][..], name, digest].concat()
     };
     let logs = |period: Option<Period>| {
-        let mut logs: Vec<&LogState> =
-            states.iter().filter(|state| state.key.period == period).collect();
+        let mut logs: Vec<&LogState> = states
+            .iter()
+            .filter(|state| state.key.period == period)
+            .collect();
         logs.sort_by_key(|state| state.key.id());
         let lines: Vec<u8> = logs
             .iter()

@@ -4,19 +4,29 @@ use serde_json::{Value, json};
 
 use crate::handle::NodeHandle;
 use crate::status::StatusError;
+use crate::store::{Kv, StoreError, prefix_end};
 
 /// Entries read from one log at a time.
 const PAGE: usize = 64;
+/// Stored values read at a time.
+const VALUES: usize = 256;
+/// Damaged values listed; the rest is counted.
+const LISTED_MAX: usize = 20;
+/// What helps when the store itself is damaged.
+const MEND: &str = "stop the node, keep a copy of the home, and restore the newest backup";
 /// A certificate that ends within so many days is worth a word.
 const EXPIRY_WARNING_DAYS: u64 = 30;
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
-/// Reads everything back: every entry's signature and hashes, every chain of backlinks.
+/// Reads everything back: every stored value's checksum, every entry's signature and hashes, every
+/// chain of backlinks.
 ///
 /// # Errors
 /// The node is stopping, or its store cannot be read at all.
 pub async fn examine(node: &NodeHandle) -> Result<Value, StatusError> {
-    let mut findings: Vec<Value> = Vec::new();
+    let kv = node.schema().kv().clone();
+    let read = tokio::task::spawn_blocking(move || read_all(&*kv));
+    let (values, mut findings) = read.await.expect("reading the store does not panic");
     let mut entries: u64 = 0;
     let logs = node.logs().await?;
     let count = logs.len();
@@ -29,7 +39,7 @@ pub async fn examine(node: &NodeHandle) -> Result<Value, StatusError> {
                         "severity": "error",
                         "what": "missing-entry",
                         "text": format!("entry {next} of log {id} is missing"),
-                        "do": "stop the node, restore the newest backup or pull again from above",
+                        "do": MEND,
                     }));
                     break;
                 }
@@ -39,7 +49,7 @@ pub async fn examine(node: &NodeHandle) -> Result<Value, StatusError> {
                         "severity": "error",
                         "what": "damaged-entry",
                         "text": format!("log {id} from entry {next}: {error}"),
-                        "do": "stop the node, restore the newest backup or pull again from above",
+                        "do": MEND,
                     }));
                     break;
                 }
@@ -85,7 +95,43 @@ pub async fn examine(node: &NodeHandle) -> Result<Value, StatusError> {
     Ok(json!({
         "logs": count,
         "entries": entries,
+        "values": values,
         "certificate_days": days,
         "findings": findings,
     }))
+}
+
+/// Reads every stored value; returns how many are sound, and a finding for each that is not.
+fn read_all(kv: &dyn Kv) -> (u64, Vec<Value>) {
+    let finding = |text: String| {
+        json!({ "severity": "error", "what": "damaged-store", "text": text, "do": MEND })
+    };
+    let (mut values, mut damaged, mut findings) = (0, 0_usize, Vec::new());
+    let (mut from, end) = (Vec::new(), prefix_end(&[]));
+    loop {
+        match kv.scan(&from, &end, VALUES) {
+            Ok(page) => {
+                values += page.len() as u64;
+                let Some((last, _)) = page.last() else { break };
+                from.clone_from(last);
+            }
+            Err(StoreError::Corrupt { key }) => {
+                damaged += 1;
+                if damaged <= LISTED_MAX {
+                    findings.push(finding(format!("the value under key {} is damaged", hex::encode(&key))));
+                }
+                // Those before it in its page are sound and are not worth a second look.
+                from = key;
+            }
+            Err(error) => {
+                findings.push(finding(error.to_string()));
+                break;
+            }
+        }
+        from.push(0);
+    }
+    if damaged > LISTED_MAX {
+        findings.push(finding(format!("{damaged} values are damaged")));
+    }
+    (values, findings)
 }

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::Clock;
 use crate::identity::Identity;
-use crate::projector::Progress;
+use crate::projector::{Halted, Progress};
 use crate::schema::Schema;
 use crate::status::LinkReport;
 use crate::store::{Batch, CommitError};
@@ -186,9 +186,22 @@ impl NodeHandle {
         answer.await.map_err(|_| WriteError::Stopped)
     }
 
-    /// Waits until everything durable so far is projected.
+    /// Waits until everything durable so far is projected, or cannot be for now: readers then see
+    /// what was projected before.
     pub async fn projected(&self) {
-        self.progress.caught_up().await;
+        let _ = self.progress.caught_up().await;
+    }
+
+    /// Waits until everything durable so far is projected, for writers that build on it.
+    ///
+    /// # Errors
+    /// [`WriteError::Full`] when the disk is nearly full, [`WriteError::Stopped`] when the node is
+    /// stopping.
+    pub async fn ready_to_write(&self) -> Result<(), WriteError> {
+        self.progress.caught_up().await.map_err(|halted| match halted {
+            Halted::Full(why) => WriteError::Full { why },
+            Halted::Gone => WriteError::Stopped,
+        })
     }
 
     async fn ask(&self, command: Command) -> Result<(), WriteError> {

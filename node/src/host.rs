@@ -128,7 +128,11 @@ async fn run_home(
 ) -> Result<Hosted, HostError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let store_dir = home.store_dir();
-    let options = SledOptions { cache_bytes: cache_bytes(&identity), ..SledOptions::default() };
+    let mut options = SledOptions { cache_bytes: cache_bytes(&identity), ..SledOptions::default() };
+    if listen.is_none() {
+        // A command that runs alone ends by itself right after, and can say what it found.
+        options.on_fail_stop = Arc::new(|_| {});
+    }
     let store = tokio::task::spawn_blocking(move || SledStore::open(&store_dir, options))
         .await
         .expect("opening the store does not panic")?;

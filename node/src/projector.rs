@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use federation_protocol::{LogId, LogState, Part, Period};
 use keys::UnitId;
@@ -17,6 +18,8 @@ use crate::worker::Worker;
 const BATCH_BYTES: usize = 4 * 1024 * 1024;
 /// Entries read from one log at a time.
 const BATCH_ENTRIES: usize = 256;
+/// How long projection waits for room on a disk that is nearly full before it tries again.
+const FULL_PAUSE: Duration = Duration::from_secs(1);
 
 /// Projection stopped; the node stops with it.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +48,16 @@ struct ProgressState {
     logs: BTreeMap<LogId, Place>,
     behind: BTreeSet<LogId>,
     rebuild: BTreeSet<(UnitId, Option<Period>)>,
+    halted: Option<Halted>,
+}
+
+/// Why nothing is projected although something is behind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Halted {
+    /// The disk is nearly full, in the store's words; it goes on when there is room.
+    Full(String),
+    /// The node has stopped.
+    Gone,
 }
 
 #[derive(Clone, Debug)]
@@ -92,7 +105,10 @@ impl Progress {
     }
 
     /// Waits until everything noted so far is projected.
-    pub async fn caught_up(&self) {
+    ///
+    /// # Errors
+    /// [`Halted`]: it will not be, or not soon.
+    pub async fn caught_up(&self) -> Result<(), Halted> {
         loop {
             let advanced = self.advanced.notified();
             tokio::pin!(advanced);
@@ -100,11 +116,28 @@ impl Progress {
             {
                 let progress = self.lock();
                 if progress.behind.is_empty() && progress.rebuild.is_empty() {
-                    return;
+                    return Ok(());
+                }
+                if let Some(halted) = &progress.halted {
+                    return Err(halted.clone());
                 }
             }
             advanced.await;
         }
+    }
+
+    fn set_halted(&self, halted: Option<Halted>) {
+        self.lock().halted = halted;
+        self.advanced.notify_waiters();
+    }
+}
+
+/// Tells who waits for projection that its end has come, however it comes.
+struct Farewell(Arc<Progress>);
+
+impl Drop for Farewell {
+    fn drop(&mut self) {
+        self.0.set_halted(Some(Halted::Gone));
     }
 }
 
@@ -129,19 +162,33 @@ pub struct Projector {
 }
 
 impl Projector {
-    /// Runs for as long as the node does.
+    /// Runs for as long as the node does. On a disk that is nearly full it waits for room: what is
+    /// not projected yet is durable in its entries.
     ///
     /// # Errors
     /// [`ProjectError`]: the node must stop.
     pub async fn run(self) -> Result<(), ProjectError> {
+        let _farewell = Farewell(self.progress.clone());
+        let mut waiting = false;
         loop {
             let grew = self.progress.grew.notified();
             tokio::pin!(grew);
             grew.as_mut().enable();
-            if self.step().await? {
-                self.progress.advanced.notify_waiters();
-            } else {
-                grew.await;
+            match self.step().await {
+                Ok(false) => grew.await,
+                Ok(true) => {
+                    waiting = false;
+                    self.progress.set_halted(None);
+                }
+                Err(ProjectError::Commit(full @ CommitError::Full { .. })) => {
+                    if !waiting {
+                        tracing::error!(%full, "projection waits for room");
+                    }
+                    waiting = true;
+                    self.progress.set_halted(Some(Halted::Full(full.to_string())));
+                    tokio::time::sleep(FULL_PAUSE).await;
+                }
+                Err(error) => return Err(error),
             }
         }
     }

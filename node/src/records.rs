@@ -123,7 +123,7 @@ pub async fn import(
     mut progress: impl FnMut(u64, u64),
 ) -> Result<Imported, RecordError> {
     let _alone = node.writing.lock().await;
-    node.projected().await;
+    node.ready_to_write().await?;
     let identity = node.identity();
     let registry = node.registry();
     let frame = Arc::new(Frame {
@@ -353,7 +353,7 @@ pub async fn edit(
     changes: &BTreeMap<String, String>,
 ) -> Result<(), EditError> {
     let _alone = node.writing.lock().await;
-    node.projected().await;
+    node.ready_to_write().await.map_err(RecordError::from)?;
     let identity = node.identity();
     let registry = node.registry();
     let tiers = registry.tiers().to_vec();

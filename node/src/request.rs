@@ -210,9 +210,7 @@ async fn import(
     let problems: Vec<String> = parsed.problems.iter().map(|p| p.line(lang)).collect();
     if parsed.errors > 0 {
         let mut details = problems;
-        if parsed.unlisted() > 0 {
-            details.push(format!("(+{})", parsed.unlisted()));
-        }
+        details.extend(parsed.unlisted_line(lang));
         let message = crate::label::text(
             lang,
             "import-refused",

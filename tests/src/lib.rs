@@ -20,7 +20,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub fn sanji() -> PathBuf {
     let me = std::env::current_exe().expect("a test has a path");
     let dir = me.ancestors().find(|dir| dir.join("sanji").exists());
-    dir.expect("build the node first: cargo build -p node").join("sanji")
+    dir.expect("build the node first: cargo build -p node")
+        .join("sanji")
 }
 
 /// Runs a command line over a home and returns its output.
@@ -46,6 +47,23 @@ pub fn run_json(home: &Path, args: &[&str]) -> Value {
         String::from_utf8_lossy(&output.stderr)
     );
     serde_json::from_slice(&output.stdout).expect("--json prints JSON")
+}
+
+/// Returns the reason of a command that was refused: exit code 1, something on stderr, no panic.
+///
+/// # Panics
+/// When it was not refused so.
+pub fn refusal(output: &Output) -> String {
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(
+        output.status.code(),
+        Some(1),
+        "{}{said}",
+        String::from_utf8_lossy(&output.stdout)
+    );
+    assert!(!said.trim().is_empty(), "a refusal says why");
+    assert!(!said.contains("panicked"), "{said}");
+    said
 }
 
 /// Pauses between two looks at a condition: the channel never delivers.
@@ -77,7 +95,10 @@ pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Result<T, String>) -> T
 /// Returns a UDP port that was free a moment ago.
 pub fn free_port() -> u16 {
     let socket = UdpSocket::bind(("127.0.0.1", 0)).expect("loopback has a free port");
-    socket.local_addr().expect("a bound socket has an address").port()
+    socket
+        .local_addr()
+        .expect("a bound socket has an address")
+        .port()
 }
 
 /// One node: its home, its port, and the process while it runs.
@@ -91,7 +112,11 @@ pub struct Node {
 impl Node {
     fn at(home: PathBuf) -> Self {
         let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
-        Self { home, address, process: None }
+        Self {
+            home,
+            address,
+            process: None,
+        }
     }
 
     /// Creates a federation's root.
@@ -106,6 +131,11 @@ impl Node {
         Self::at(home)
     }
 
+    /// Makes a node whose home does not exist yet.
+    pub fn new(home: PathBuf) -> Self {
+        Self::at(home)
+    }
+
     /// Invites and enrols a unit, or one more node of this unit; `self` must be running.
     pub fn enrol(&self, dir: &Path, home: &str, unit: &str, tier: &str) -> Self {
         let token = self.invite(unit, tier);
@@ -117,10 +147,30 @@ impl Node {
     /// Returns a token.
     pub fn invite(&self, unit: &str, tier: &str) -> String {
         let address = self.address.to_string();
-        let args =
-            ["invite", "--unit", unit, "--tier", tier, "--name", unit, "--address", &address];
+        let args = [
+            "invite",
+            "--unit",
+            unit,
+            "--tier",
+            tier,
+            "--name",
+            unit,
+            "--address",
+            &address,
+        ];
         let answer = run_json(&self.home, &args);
         answer["token"].as_str().expect("a token").to_owned()
+    }
+
+    /// Writes where the node dials, in order of preference; takes effect at the next start.
+    pub fn set_uplinks(&self, addresses: &[SocketAddr]) {
+        let path = self.home.join("node.toml");
+        let text = std::fs::read_to_string(&path).expect("the home has settings");
+        let others = text.lines().filter(|line| !line.starts_with("uplinks"));
+        let addresses: Vec<String> = addresses.iter().map(|a| format!("\"{a}\"")).collect();
+        let mut lines: Vec<String> = others.map(str::to_owned).collect();
+        lines.push(format!("uplinks = [{}]\n", addresses.join(", ")));
+        std::fs::write(&path, lines.join("\n")).expect("the settings can be written");
     }
 
     /// Starts the process and waits until it listens.
@@ -148,8 +198,15 @@ impl Node {
             .expect("sanji starts");
         let mut line = String::new();
         let out = child.stdout.take().expect("its output is piped");
-        BufReader::new(out).read_line(&mut line).expect("it says when it is ready");
-        assert!(line.starts_with("ready"), "{:?} said {line:?}; see {:?}.log", self.home, self.home);
+        BufReader::new(out)
+            .read_line(&mut line)
+            .expect("it says when it is ready");
+        assert!(
+            line.starts_with("ready"),
+            "{:?} said {line:?}; see {:?}.log",
+            self.home,
+            self.home
+        );
         self.process = Some(child);
     }
 
@@ -163,16 +220,23 @@ impl Node {
 
     /// Stops the process in order and returns whether it ended well.
     pub fn stop(&mut self) -> bool {
-        let Some(mut process) = self.process.take() else { return true };
+        let Some(mut process) = self.process.take() else {
+            return true;
+        };
         let id = process.id().to_string();
         let told = Command::new("kill").args(["-TERM", &id]).status();
-        assert!(told.is_ok_and(|status| status.success()), "SIGTERM can be sent");
+        assert!(
+            told.is_ok_and(|status| status.success()),
+            "SIGTERM can be sent"
+        );
         process.wait().expect("it ends").success()
     }
 
     /// Returns whether the process still runs.
     pub fn is_running(&mut self) -> bool {
-        self.process.as_mut().is_some_and(|process| matches!(process.try_wait(), Ok(None)))
+        self.process
+            .as_mut()
+            .is_some_and(|process| matches!(process.try_wait(), Ok(None)))
     }
 
     /// Returns the process id.
@@ -216,7 +280,10 @@ impl Node {
         let all = status["holdings"].as_array().cloned().unwrap_or_default();
         let of_unit: Vec<&Value> = all.iter().filter(|h| h["unit"] == unit).collect();
         let records = of_unit.iter().filter_map(|h| h["records"].as_u64()).sum();
-        let digest = of_unit.first().and_then(|h| h["digest"].as_str()).unwrap_or_default();
+        let digest = of_unit
+            .first()
+            .and_then(|h| h["digest"].as_str())
+            .unwrap_or_default();
         (records, digest.to_owned())
     }
 
@@ -232,7 +299,11 @@ impl Node {
     pub fn wait_until_equal(&self, other: &Self, unit: &str, records: u64) {
         wait_for(&format!("{records} records of {unit} at two nodes"), || {
             let (ours, theirs) = (self.holding(unit), other.holding(unit));
-            if ours == theirs && ours.0 == records { Ok(()) } else { Err(format!("{ours:?} {theirs:?}")) }
+            if ours == theirs && ours.0 == records {
+                Ok(())
+            } else {
+                Err(format!("{ours:?} {theirs:?}"))
+            }
         });
     }
 }
@@ -248,7 +319,11 @@ pub fn generate(dir: &Path, name: &str, args: &[&str]) -> PathBuf {
     let path = dir.join(name);
     let file = path.to_str().expect("test paths are UTF-8");
     let output = run(dir, &[&["generate", "-o", file], args].concat());
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     path
 }
 
@@ -275,6 +350,11 @@ impl Branch {
         district.start();
         let mut school = district.enrol(dir.path(), "school", "s1", "school");
         school.start();
-        Self { dir, city, district, school }
+        Self {
+            dir,
+            city,
+            district,
+            school,
+        }
     }
 }

@@ -155,5 +155,9 @@ fn faults_end_it(tally: &Tally, amounts: Amounts) -> anyhow::Result<()> {
         tally.of("stopped") + tally.of("refused") > 0,
         "no fault was noticed by the store"
     );
+    ensure!(
+        tally.of("went on") == 0,
+        "a victim succeeded although a call had failed"
+    );
     Ok(())
 }

@@ -40,11 +40,22 @@ async fn dial(secret: &Secret, branch: &Branch) -> (Transport, Link) {
 
 fn still_works(branch: &mut Branch, name: &str) {
     assert!(branch.district.is_running());
-    let args = ["--students", "3", "--per-student", "1", "--form", "jsonl", "--seed", name];
+    let args = [
+        "--students",
+        "3",
+        "--per-student",
+        "1",
+        "--form",
+        "jsonl",
+        "--seed",
+        name,
+    ];
     let file = generate(branch.dir.path(), &format!("{name}.jsonl"), &args);
     let before = branch.school.holding("s1").0;
     let (new, _) = branch.school.import("volunteer-service", "2026-1", &file);
-    branch.school.wait_until_equal(&branch.city, "s1", before + new);
+    branch
+        .school
+        .wait_until_equal(&branch.city, "s1", before + new);
 }
 
 fn hello(root: UnitKey, chain: &Chain) -> Vec<u8> {
@@ -78,8 +89,13 @@ async fn a_key_nobody_certified_is_refused_with_a_reason_on_both_sides() {
         transport.shutdown().await;
     }
     let log = branch.district.log_text();
-    assert!(log.contains("session closed") && log.contains("refused"), "{log}");
-    tokio::task::spawn_blocking(move || still_works(&mut branch, "1")).await.unwrap();
+    assert!(
+        log.contains("session closed") && log.contains("refused"),
+        "{log}"
+    );
+    tokio::task::spawn_blocking(move || still_works(&mut branch, "1"))
+        .await
+        .unwrap();
 }
 
 fn root_of(identity: &std::path::Path) -> UnitKey {
@@ -90,7 +106,9 @@ fn root_of(identity: &std::path::Path) -> UnitKey {
         root: UnitKey,
     }
     let bytes = std::fs::read(identity).unwrap();
-    keys::cbor::from_slice_versioned::<Root>(&bytes, 1).unwrap().root
+    keys::cbor::from_slice_versioned::<Root>(&bytes, 1)
+        .unwrap()
+        .root
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -99,7 +117,9 @@ async fn bytes_that_are_no_protocol_do_no_harm() {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     for n in 0_u32..2_000 {
         let size = (n as usize * 37) % 1_400 + 1;
-        let garbage: Vec<u8> = (0..size).map(|i| (i as u32).wrapping_mul(n ^ 0x9e37) as u8).collect();
+        let garbage: Vec<u8> = (0..size)
+            .map(|i| (i as u32).wrapping_mul(n ^ 0x9e37) as u8)
+            .collect();
         let _ = socket.send_to(&garbage, branch.district.address());
     }
     let (_, secret) = stranger();
@@ -113,12 +133,16 @@ async fn bytes_that_are_no_protocol_do_no_harm() {
     // A first frame larger than any hello.
     let (transport, link) = dial(&secret, &branch).await;
     let (handle, mut writer, _reader) = link.split();
-    let noise: Vec<u8> = (0_u32..60_000).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    let noise: Vec<u8> = (0_u32..60_000)
+        .map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8)
+        .collect();
     let _ = writer.write(&noise).await;
     let closed = handle.closed().await.to_string();
     assert!(closed.contains("misbehaved"), "{closed}");
     transport.shutdown().await;
-    tokio::task::spawn_blocking(move || still_works(&mut branch, "2")).await.unwrap();
+    tokio::task::spawn_blocking(move || still_works(&mut branch, "2"))
+        .await
+        .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -132,5 +156,7 @@ async fn an_enrolment_without_the_secret_gets_nothing() {
     let refused = node::enrol::join(&token, link, &secret, Some(&unit_secret), 0).await;
     assert!(refused.is_err());
     transport.shutdown().await;
-    tokio::task::spawn_blocking(move || still_works(&mut branch, "3")).await.unwrap();
+    tokio::task::spawn_blocking(move || still_works(&mut branch, "3"))
+        .await
+        .unwrap();
 }

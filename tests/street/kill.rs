@@ -18,7 +18,10 @@ struct Draw(u64);
 
 impl Draw {
     fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % limit
     }
 }
@@ -26,13 +29,21 @@ impl Draw {
 /// Returns what each issuer has given a receipt for: log to newest position.
 fn receipted(school: &Node) -> BTreeMap<String, BTreeMap<String, u64>> {
     let mut found = BTreeMap::new();
-    for receipt in school.json(&["receipt"]).as_array().cloned().unwrap_or_default() {
+    for receipt in school
+        .json(&["receipt"])
+        .as_array()
+        .cloned()
+        .unwrap_or_default()
+    {
         let heads = receipt["heads"].as_array().cloned().unwrap_or_default();
         let heads = heads
             .iter()
             .filter_map(|h| Some((h["log"].as_str()?.to_owned(), h["seq_num"].as_u64()?)))
             .collect();
-        found.insert(receipt["issuer"].as_str().unwrap_or_default().to_owned(), heads);
+        found.insert(
+            receipt["issuer"].as_str().unwrap_or_default().to_owned(),
+            heads,
+        );
     }
     found
 }
@@ -41,14 +52,23 @@ fn receipted(school: &Node) -> BTreeMap<String, BTreeMap<String, u64>> {
 fn logs_at_rest(node: &Node) -> BTreeMap<String, u64> {
     let logs = node.json(&["log", "--entries", "0"]);
     let one = |log: &Value| Some((log["log"].as_str()?.to_owned(), log["entries"].as_u64()?));
-    logs.as_array().into_iter().flatten().filter_map(one).collect()
+    logs.as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(one)
+        .collect()
 }
 
 #[test]
 fn nothing_acknowledged_is_lost_when_any_node_is_killed_at_any_moment() {
-    let cycles = std::env::var("SANJI_KILL_CYCLES").ok().and_then(|n| n.parse().ok());
+    let cycles = std::env::var("SANJI_KILL_CYCLES")
+        .ok()
+        .and_then(|n| n.parse().ok());
     let cycles: u64 = cycles.unwrap_or(CYCLES);
-    let seed = std::env::var("SANJI_KILL_SEED").ok().and_then(|n| n.parse().ok()).unwrap_or(7);
+    let seed = std::env::var("SANJI_KILL_SEED")
+        .ok()
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(7);
     let mut draw = Draw(seed);
     let mut branch = Branch::start();
     let dir = branch.dir.path().to_owned();
@@ -57,13 +77,28 @@ fn nothing_acknowledged_is_lost_when_any_node_is_killed_at_any_moment() {
         let name = format!("cycle-{cycle}.jsonl");
         let seed = cycle.to_string();
         let per_student = (RECORDS / 20).to_string();
-        let args =
-            ["--students", "20", "--per-student", &per_student, "--form", "jsonl", "--seed", &seed];
+        let args = [
+            "--students",
+            "20",
+            "--per-student",
+            &per_student,
+            "--form",
+            "jsonl",
+            "--seed",
+            &seed,
+        ];
         let file = generate(&dir, &name, &args);
         let mut import = Command::new(sanji())
             .arg("--home")
             .arg(branch.school.home())
-            .args(["--json", "import", "--kind", "volunteer-service", "--period", "2026-1"])
+            .args([
+                "--json",
+                "import",
+                "--kind",
+                "volunteer-service",
+                "--period",
+                "2026-1",
+            ])
             .arg(&file)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -83,15 +118,25 @@ fn nothing_acknowledged_is_lost_when_any_node_is_killed_at_any_moment() {
         } else {
             // What it gave receipts for must be in its store, with nobody there to send it again.
             let receipts = receipted(&branch.school);
-            let (unit, down) =
-                if victim == 1 { ("d1", &branch.district) } else { ("city", &branch.city) };
+            let (unit, down) = if victim == 1 {
+                ("d1", &branch.district)
+            } else {
+                ("city", &branch.city)
+            };
             let at_rest = logs_at_rest(down);
             for (log, seq_num) in receipts.get(unit).into_iter().flatten() {
                 let entries = at_rest.get(log).copied().unwrap_or(0);
-                assert!(entries > *seq_num, "cycle {cycle}: {unit} lost entry {seq_num} of {log}");
+                assert!(
+                    entries > *seq_num,
+                    "cycle {cycle}: {unit} lost entry {seq_num} of {log}"
+                );
                 checked_receipts += 1;
             }
-            if victim == 1 { branch.district.start() } else { branch.city.start() }
+            if victim == 1 {
+                branch.district.start()
+            } else {
+                branch.city.start()
+            }
         }
         // All or nothing, and an acknowledged import is all.
         let (new, known) = branch.school.import("volunteer-service", "2026-1", &file);

@@ -7,24 +7,47 @@ fn records_of_three_file_formats_reach_the_city_and_digests_agree() {
     let branch = Branch::start();
     let dir = branch.dir.path();
     let mut records = 0;
-    for (name, form, seed) in
-        [("a.xlsx", "xlsx", "1"), ("b.csv", "gb18030", "2"), ("c.jsonl", "jsonl", "3")]
-    {
-        let args =
-            ["--students", "20", "--per-student", "5", "--form", form, "--seed", seed];
+    for (name, form, seed) in [
+        ("a.xlsx", "xlsx", "1"),
+        ("b.csv", "gb18030", "2"),
+        ("c.jsonl", "jsonl", "3"),
+    ] {
+        let args = [
+            "--students",
+            "20",
+            "--per-student",
+            "5",
+            "--form",
+            form,
+            "--seed",
+            seed,
+        ];
         let file = generate(dir, name, &args);
         let (new, known) = branch.school.import("volunteer-service", "2026-1", &file);
         assert_eq!((new, known), (100, 0), "{name}");
-        assert_eq!(branch.school.import("volunteer-service", "2026-1", &file), (0, 100));
+        assert_eq!(
+            branch.school.import("volunteer-service", "2026-1", &file),
+            (0, 100)
+        );
         records += new;
     }
     branch.school.wait_until_equal(&branch.city, "s1", records);
-    branch.district.wait_until_equal(&branch.city, "s1", records);
+    branch
+        .district
+        .wait_until_equal(&branch.city, "s1", records);
     // The service time stays at the school; what travels is its commitment.
     let show = |node: &Node, student: &str| node.json(&["show", "--student", student]);
     let export = dir.join("out.jsonl");
     let path = export.to_str().unwrap();
-    let args = ["export", "--kind", "volunteer-service", "--period", "2026-1", "--format", "jsonl"];
+    let args = [
+        "export",
+        "--kind",
+        "volunteer-service",
+        "--period",
+        "2026-1",
+        "--format",
+        "jsonl",
+    ];
     branch.city.json(&[&args[..], &["-o", path]].concat());
     let text = std::fs::read_to_string(&export).unwrap();
     assert_eq!(text.lines().count() as u64, records);
@@ -50,11 +73,19 @@ fn a_school_cut_off_keeps_recording_and_catches_up() {
     let mut branch = Branch::start();
     let dir = branch.dir.path().to_owned();
     assert!(branch.district.stop(), "it ends well on SIGTERM");
-    let file = generate(&dir, "off.jsonl", &["--students", "10", "--per-student", "3", "--form", "jsonl"]);
-    assert_eq!(branch.school.import("volunteer-service", "2026-1", &file), (30, 0));
+    let file = generate(
+        &dir,
+        "off.jsonl",
+        &["--students", "10", "--per-student", "3", "--form", "jsonl"],
+    );
+    assert_eq!(
+        branch.school.import("volunteer-service", "2026-1", &file),
+        (30, 0)
+    );
     let status = wait_for("the school to say why it waits", || {
         let status = branch.school.status();
-        match status["uplink_last_failure"].is_array() && status["parents"] == serde_json::json!([]) {
+        match status["uplink_last_failure"].is_array() && status["parents"] == serde_json::json!([])
+        {
             true => Ok(status),
             false => Err(status.to_string()),
         }
@@ -62,12 +93,19 @@ fn a_school_cut_off_keeps_recording_and_catches_up() {
     assert_eq!(status["holdings"][0]["records"], 30);
     branch.district.start();
     branch.school.wait_until_equal(&branch.city, "s1", 30);
-    wait_for("receipts from district and city that cover everything", || {
-        let status = branch.school.status();
-        let receipts = status["receipts"].as_array().cloned().unwrap_or_default();
-        let covered = receipts.iter().filter(|r| r["behind"] == 0).count();
-        if covered == 2 { Ok(()) } else { Err(status["receipts"].to_string()) }
-    });
+    wait_for(
+        "receipts from district and city that cover everything",
+        || {
+            let status = branch.school.status();
+            let receipts = status["receipts"].as_array().cloned().unwrap_or_default();
+            let covered = receipts.iter().filter(|r| r["behind"] == 0).count();
+            if covered == 2 {
+                Ok(())
+            } else {
+                Err(status["receipts"].to_string())
+            }
+        },
+    );
 }
 
 #[test]
@@ -81,16 +119,37 @@ fn a_laptop_and_the_server_edit_one_record_apart_and_both_edits_survive() {
     laptop.start();
     laptop.wait_until_equal(&branch.school, "s1", 1);
     branch.school.wait_until_equal(&branch.city, "s1", 1);
-    let shown = laptop.json(&["export", "--kind", "volunteer-service", "--period", "2026-1",
-        "--format", "jsonl", "-o", dir.join("l.jsonl").to_str().unwrap()]);
+    let shown = laptop.json(&[
+        "export",
+        "--kind",
+        "volunteer-service",
+        "--period",
+        "2026-1",
+        "--format",
+        "jsonl",
+        "-o",
+        dir.join("l.jsonl").to_str().unwrap(),
+    ]);
     assert_eq!(shown["rows"], 1);
     let line = std::fs::read_to_string(dir.join("l.jsonl")).unwrap();
     let line: serde_json::Value = serde_json::from_str(line.trim()).unwrap();
-    let (student, record) = (line["subject"].as_str().unwrap(), line["record"].as_str().unwrap());
+    let (student, record) = (
+        line["subject"].as_str().unwrap(),
+        line["record"].as_str().unwrap(),
+    );
     // Apart: the laptop's process is down, edits go straight into its home.
     laptop.stop();
     let edit = |node: &Node, change: &str| {
-        node.json(&["edit", "--period", "2026-1", "--student", student, "--record", record, change]);
+        node.json(&[
+            "edit",
+            "--period",
+            "2026-1",
+            "--student",
+            student,
+            "--record",
+            record,
+            change,
+        ]);
     };
     edit(&laptop, "minutes=61");
     edit(&laptop, "project=laptop");
@@ -107,7 +166,11 @@ fn a_laptop_and_the_server_edit_one_record_apart_and_both_edits_survive() {
             let merged = fields["minutes"].as_str().is_some_and(|m| m.contains("61"))
                 && !fields["commended"].is_null()
                 && conflict == 2;
-            if merged { Ok(()) } else { Err(shown.to_string()) }
+            if merged {
+                Ok(())
+            } else {
+                Err(shown.to_string())
+            }
         });
     }
 }
@@ -116,7 +179,11 @@ fn a_laptop_and_the_server_edit_one_record_apart_and_both_edits_survive() {
 fn a_bad_file_is_refused_with_every_row_named_and_nothing_stored() {
     let branch = Branch::start();
     let dir = branch.dir.path();
-    let file = generate(dir, "good.csv", &["--students", "2", "--per-student", "2", "--form", "csv"]);
+    let file = generate(
+        dir,
+        "good.csv",
+        &["--students", "2", "--per-student", "2", "--form", "csv"],
+    );
     let text = std::fs::read_to_string(&file).unwrap();
     let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
     let digits = |line: &str| line.replace("2026-", "2026-99");
@@ -125,14 +192,31 @@ fn a_bad_file_is_refused_with_every_row_named_and_nothing_stored() {
     let bad = dir.join("bad.csv");
     std::fs::write(&bad, lines.join("\n")).unwrap();
     let output = branch.school.run(&[
-        "import", "--kind", "volunteer-service", "--period", "2026-1", bad.to_str().unwrap(),
+        "import",
+        "--kind",
+        "volunteer-service",
+        "--period",
+        "2026-1",
+        bad.to_str().unwrap(),
     ]);
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.contains("bad.csv") && said.contains('3') && said.contains('5'), "{said}");
+    assert!(
+        said.contains("bad.csv") && said.contains('3') && said.contains('5'),
+        "{said}"
+    );
     assert_eq!(branch.school.status()["holdings"], serde_json::json!([]));
-    let args = ["import", "--kind", "volunteer-service", "--period", "2026-1", "--dry-run"];
-    let dry = branch.school.json(&[&args[..], &[file.to_str().unwrap()]].concat());
+    let args = [
+        "import",
+        "--kind",
+        "volunteer-service",
+        "--period",
+        "2026-1",
+        "--dry-run",
+    ];
+    let dry = branch
+        .school
+        .json(&[&args[..], &[file.to_str().unwrap()]].concat());
     assert_eq!(dry["rows"], 4);
     assert_eq!(branch.school.status()["holdings"], serde_json::json!([]));
 }
@@ -143,7 +227,10 @@ fn exit_codes_and_refusals_are_those_of_the_manual() {
     let missing = tests::run(&dir.path().join("none"), &["status"]);
     assert_eq!(missing.status.code(), Some(1));
     assert!(!missing.stderr.is_empty());
-    assert_eq!(tests::run(dir.path(), &["no-such-command"]).status.code(), Some(2));
+    assert_eq!(
+        tests::run(dir.path(), &["no-such-command"]).status.code(),
+        Some(2)
+    );
     let mut city = Node::init(dir.path(), "city");
     let again = city.run(&["init", "--unit", "city", "--name", "x"]);
     assert_eq!(again.status.code(), Some(1));
@@ -154,11 +241,24 @@ fn exit_codes_and_refusals_are_those_of_the_manual() {
     // A token is for one node only, and only of this federation.
     let token = city.invite("d1", "district");
     let first = tests::run(&dir.path().join("one"), &["join", &token]);
-    assert!(first.status.success(), "{}", String::from_utf8_lossy(&first.stderr));
+    assert!(
+        first.status.success(),
+        "{}",
+        String::from_utf8_lossy(&first.stderr)
+    );
     let other = tests::run(&dir.path().join("two"), &["join", &token]);
     assert_eq!(other.status.code(), Some(1));
-    let wrong_tier =
-        city.run(&["invite", "--unit", "x", "--tier", "city", "--name", "x", "--address", "h:1"]);
+    let wrong_tier = city.run(&[
+        "invite",
+        "--unit",
+        "x",
+        "--tier",
+        "city",
+        "--name",
+        "x",
+        "--address",
+        "h:1",
+    ]);
     assert_eq!(wrong_tier.status.code(), Some(1));
 }
 
@@ -168,8 +268,20 @@ fn the_demo_runs_to_its_end() {
     let demo = dir.path().join("demo");
     let output = tests::run(
         dir.path(),
-        &["demo", "--once", "--plain", "--students", "12", "--dir", demo.to_str().unwrap()],
+        &[
+            "demo",
+            "--once",
+            "--plain",
+            "--students",
+            "12",
+            "--dir",
+            demo.to_str().unwrap(),
+        ],
     );
     let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{said}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }

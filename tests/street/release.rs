@@ -26,15 +26,37 @@ fn a_home_of_each_release_opens_with_its_records_and_goes_on() {
     for release in [CURRENT] {
         let dir = tempfile::tempdir().unwrap();
         let archive = kept(release);
-        tar(&["-xzf", archive.to_str().unwrap(), "-C", dir.path().to_str().unwrap()]);
+        tar(&[
+            "-xzf",
+            archive.to_str().unwrap(),
+            "-C",
+            dir.path().to_str().unwrap(),
+        ]);
         let mut school = Node::existing(dir.path().join("school"));
         let findings = school.json(&["doctor"]);
-        assert_eq!(findings["findings"], serde_json::json!([]), "{release}: {findings}");
+        assert_eq!(
+            findings["findings"],
+            serde_json::json!([]),
+            "{release}: {findings}"
+        );
         assert_eq!(school.holding("s1").0, 40, "{release}");
         school.start();
-        let args = ["--students", "2", "--per-student", "1", "--form", "jsonl", "--seed", "99"];
+        let args = [
+            "--students",
+            "2",
+            "--per-student",
+            "1",
+            "--form",
+            "jsonl",
+            "--seed",
+            "99",
+        ];
         let file = generate(dir.path(), "more.jsonl", &args);
-        assert_eq!(school.import("volunteer-service", "2026-2", &file), (2, 0), "{release}");
+        assert_eq!(
+            school.import("volunteer-service", "2026-2", &file),
+            (2, 0),
+            "{release}"
+        );
         assert!(school.stop());
     }
 }
@@ -50,5 +72,11 @@ fn bless() {
     let archive = kept(CURRENT);
     std::fs::create_dir_all(archive.parent().unwrap()).unwrap();
     let _ = std::fs::remove_file(dir.join("school/control.sock"));
-    tar(&["-czf", archive.to_str().unwrap(), "-C", dir.to_str().unwrap(), "school"]);
+    tar(&[
+        "-czf",
+        archive.to_str().unwrap(),
+        "-C",
+        dir.to_str().unwrap(),
+        "school",
+    ]);
 }

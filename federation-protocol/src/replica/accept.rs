@@ -10,6 +10,7 @@ use crate::{
     CHAIN_TAG, Entry, LogId, LogReader, Misbehaved, Part, Phase, ReadError, Report, SessionId,
 };
 use keys::{Chain, NodeKey};
+use std::collections::BTreeSet;
 
 impl Replica {
     /// Takes checked entries from a peer, in the order they came.
@@ -44,7 +45,15 @@ impl Replica {
                     self.check_same(entry, reader)?;
                 }
                 Follows::Gap(expected) => {
-                    self.reject(id, &entry, Rejected::Gap { log, expected, found: seq_num });
+                    self.reject(
+                        id,
+                        &entry,
+                        Rejected::Gap {
+                            log,
+                            expected,
+                            found: seq_num,
+                        },
+                    );
                     self.ask_once(id, &entry);
                 }
                 Follows::Diverges => {
@@ -77,18 +86,29 @@ impl Replica {
             && self.trust.entitled(key.author, &key.unit).is_none()
         {
             return Err(if self.trust.node(key.author).is_some() {
-                Rejected::NotEntitled { author: key.author, unit: key.unit.clone() }
+                Rejected::NotEntitled {
+                    author: key.author,
+                    unit: key.unit.clone(),
+                }
             } else {
-                Rejected::UnknownAuthor { log: entry.log(), author: key.author }
+                Rejected::UnknownAuthor {
+                    log: entry.log(),
+                    author: key.author,
+                }
             });
         }
         let peer = self.sessions.get(&id).and_then(|session| session.unit());
         let shared = peer.is_some_and(|peer| self.placement.shared(key, &self.unit, peer));
         if !shared && !self.config.weakness.send_beyond_reach {
-            return Err(Rejected::OutOfReach { log: entry.log(), unit: key.unit.clone() });
+            return Err(Rejected::OutOfReach {
+                log: entry.log(),
+                unit: key.unit.clone(),
+            });
         }
         if self.logs.newest(entry.log()).is_none() && !self.logs.has_room_for(key) {
-            return Err(Rejected::TooManyLogs { unit: key.unit.clone() });
+            return Err(Rejected::TooManyLogs {
+                unit: key.unit.clone(),
+            });
         }
         Ok(())
     }
@@ -101,20 +121,31 @@ impl Replica {
             Rejected::OutOfReach { .. } => Some(Awaits::Place),
             _ => None,
         };
-        let Some(session) = self.sessions.get_mut(&id) else { return };
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return;
+        };
         let room = session.refused.len() < REJECTED_LOGS_MAX;
         if let Some(awaits) = awaits
             && (room || session.refused.contains_key(&entry.log()))
         {
-            let (unit, period) = (entry.key().unit.clone(), entry.key().period);
-            session.refused.insert(entry.log(), Refused { awaits, unit, period });
+            let key = entry.key().clone();
+            session.refused.insert(entry.log(), Refused { awaits, key });
         }
-        self.report_once(id, entry.log(), Report::Rejected { session: id, reason });
+        self.report_once(
+            id,
+            entry.log(),
+            Report::Rejected {
+                session: id,
+                reason,
+            },
+        );
     }
 
     /// Reports one thing per log and session: a peer cannot fill our journal.
     pub(super) fn report_once(&mut self, id: SessionId, log: LogId, report: Report) {
-        let Some(session) = self.sessions.get_mut(&id) else { return };
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return;
+        };
         if session.reported.len() < REJECTED_LOGS_MAX && session.reported.insert(log) {
             self.report(report);
         }
@@ -173,7 +204,10 @@ impl Replica {
         seq_num: u64,
         reader: &impl LogReader,
     ) -> Result<Option<Entry>, ReadError> {
-        let in_flight = self.in_flight.iter().flat_map(|(_, staging)| staging.entries.iter());
+        let in_flight = self
+            .in_flight
+            .iter()
+            .flat_map(|(_, staging)| staging.entries.iter());
         let staged = self
             .staging
             .entries
@@ -183,7 +217,9 @@ impl Replica {
         if let Some(held) = staged {
             return Ok(Some(held.clone()));
         }
-        Ok(reader.entry(log, seq_num)?.and_then(|bytes| Entry::verify(bytes).ok()))
+        Ok(reader
+            .entry(log, seq_num)?
+            .and_then(|bytes| Entry::verify(bytes).ok()))
     }
 
     /// Takes two entries that claim one position, checked by the driver. Of a log whose entry there we
@@ -194,18 +230,33 @@ impl Replica {
         mut entries: Vec<Entry>,
         reader: &impl LogReader,
     ) -> Result<(), ReadError> {
-        let (Some(second), Some(first)) = (entries.pop(), entries.pop()) else { return Ok(()) };
+        let (Some(second), Some(first)) = (entries.pop(), entries.pop()) else {
+            return Ok(());
+        };
         let same_place = first.log() == second.log() && first.seq_num() == second.seq_num();
         if !same_place || first.hash() == second.hash() {
-            self.punish(id, &Misbehaved::Message { what: "fork evidence" });
+            self.punish(
+                id,
+                &Misbehaved::Message {
+                    what: "fork evidence",
+                },
+            );
             return Ok(());
         }
-        if self.logs.newest(first.log()).is_none_or(|head| head.seq_num < first.seq_num()) {
+        if self
+            .logs
+            .newest(first.log())
+            .is_none_or(|head| head.seq_num < first.seq_num())
+        {
             return Ok(());
         }
         // What is kept is the one we do not hold.
         if let Some(held) = self.held(first.log(), first.seq_num(), reader)? {
-            let other = if held.hash() == first.hash() { second } else { first };
+            let other = if held.hash() == first.hash() {
+                second
+            } else {
+                first
+            };
             self.record_fork(other, Some(id));
         }
         Ok(())
@@ -239,7 +290,9 @@ impl Replica {
     /// Tells live sessions of forks whose evidence is now durable.
     pub(super) fn tell_forks(&mut self, staging: &Staging) {
         for (log, seq_num, told_by) in &staging.forks {
-            let Some(key) = self.logs.key(*log).cloned() else { continue };
+            let Some(key) = self.logs.key(*log).cloned() else {
+                continue;
+            };
             for id in self.live_sessions() {
                 if Some(id) != *told_by && self.may_send(id, &key) {
                     self.tell(id, Due::Fork(*log, *seq_num));
@@ -250,17 +303,22 @@ impl Replica {
 
     /// Asks a session again for the logs that were refused for want of what has now come.
     pub(super) fn ask_again(&mut self, id: SessionId, came: &Awaits) {
-        let Some(session) = self.sessions.get_mut(&id) else { return };
-        let mut places = Vec::new();
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return;
+        };
+        let Some(peer) = session.unit().cloned() else {
+            return;
+        };
+        let mut places = BTreeSet::new();
         session.refused.retain(|_, refused| {
-            let again = &refused.awaits == came;
+            let Refused { awaits, key } = refused;
+            let again = awaits == came
+                && (awaits != &Awaits::Place || self.placement.shared(key, &self.unit, &peer));
             if again {
-                places.push((refused.unit.clone(), refused.period));
+                places.insert((key.unit.clone(), key.period));
             }
             !again
         });
-        places.sort();
-        places.dedup();
         for (unit, period) in places {
             self.tell(id, Due::Heads(unit, period, false));
         }
@@ -269,11 +327,16 @@ impl Replica {
     /// Names our heads around a log so that the peer sends what is missing; once until it does.
     /// Returns false when that was done before.
     fn ask_once(&mut self, id: SessionId, entry: &Entry) -> bool {
-        let Some(session) = self.sessions.get_mut(&id) else { return false };
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return false;
+        };
         if session.asked.len() >= REJECTED_LOGS_MAX || !session.asked.insert(entry.log()) {
             return false;
         }
-        self.tell(id, Due::Heads(entry.key().unit.clone(), entry.key().period, false));
+        self.tell(
+            id,
+            Due::Heads(entry.key().unit.clone(), entry.key().period, false),
+        );
         true
     }
 
@@ -281,12 +344,22 @@ impl Replica {
     fn note_peer_has(&mut self, id: SessionId, entry: &Entry) {
         let head = self.logs.durable_seq_num(entry.log());
         let turn = self.turn(entry.key(), entry.log());
-        let Some(session) = self.sessions.get_mut(&id) else { return };
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return;
+        };
         let next = entry.seq_num().saturating_add(1);
-        if session.peer_next.get(&entry.log()).is_none_or(|known| *known < next) {
+        if session
+            .peer_next
+            .get(&entry.log())
+            .is_none_or(|known| *known < next)
+        {
             session.needs(turn, next, head);
         }
-        if session.promised.get(&entry.log()).is_some_and(|seq| *seq <= entry.seq_num()) {
+        if session
+            .promised
+            .get(&entry.log())
+            .is_some_and(|seq| *seq <= entry.seq_num())
+        {
             session.promised.remove(&entry.log());
         }
         self.wake(id);
@@ -295,13 +368,17 @@ impl Replica {
     /// Offers freshly durable entries to every session that may hold them.
     pub(super) fn offer_new(&mut self, staging: &Staging) {
         for log in &staging.touched {
-            let Some(state) = self.logs.durable(*log) else { continue };
+            let Some(state) = self.logs.durable(*log) else {
+                continue;
+            };
             let turn = self.turn(&state.key, *log);
             for id in self.live_sessions() {
                 if !self.may_send(id, &state.key) {
                     continue;
                 }
-                let Some(session) = self.sessions.get_mut(&id) else { continue };
+                let Some(session) = self.sessions.get_mut(&id) else {
+                    continue;
+                };
                 let next = session.peer_next.get(log).copied().unwrap_or(0);
                 session.needs(turn, next, Some(state.head.seq_num));
                 self.wake(id);

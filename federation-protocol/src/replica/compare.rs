@@ -9,7 +9,7 @@ use crate::limits::{DIGEST_CHILDREN_MAX, PROMISED_LOGS_MAX};
 use crate::session::{Due, Turn};
 use crate::{
     Child, DigestTree, Entry, HeadItem, LogId, LogReader, LogState, Message, Misbehaved, Period,
-    ReadError, Reach, Relation, Report, SessionId, Step,
+    Reach, ReadError, Relation, Report, SessionId, Step,
 };
 use keys::{Hash, UnitId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,7 +36,9 @@ impl Replica {
 
     /// Returns true when it is for us to descend: the lower of the two keys does, so that one does.
     fn descends(&self, id: SessionId) -> bool {
-        self.sessions.get(&id).is_some_and(|session| self.me < session.proven)
+        self.sessions
+            .get(&id)
+            .is_some_and(|session| self.me < session.proven)
     }
 
     /// Notes for every shared log not yet known to the session that the peer is at our head; the
@@ -44,7 +46,9 @@ impl Replica {
     fn assume_equal(&mut self, id: SessionId) {
         for (log, state) in self.shared_logs(id, |_| true) {
             let turn = self.turn(&state.key, log);
-            let Some(session) = self.sessions.get_mut(&id) else { return };
+            let Some(session) = self.sessions.get_mut(&id) else {
+                return;
+            };
             if !session.peer_next.contains_key(&log) {
                 let head = state.head.seq_num;
                 session.needs(turn, head.saturating_add(1), Some(head));
@@ -54,7 +58,9 @@ impl Replica {
 
     /// Gives the logs of a session their turns anew after the placement changed.
     pub(super) fn order_again(&mut self, id: SessionId) {
-        let Some(session) = self.sessions.get(&id) else { return };
+        let Some(session) = self.sessions.get(&id) else {
+            return;
+        };
         let turns: BTreeSet<Turn> = session
             .ready
             .iter()
@@ -68,7 +74,9 @@ impl Replica {
     pub(super) fn compare_summary(&mut self, id: SessionId, digest: Hash, receipts: Hash) {
         let equal = self.shared_root(id) == digest;
         let receipts_differ = receipts != self.receipts_digest(id);
-        let Some(session) = self.sessions.get_mut(&id) else { return };
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return;
+        };
         session.compared = Some(equal);
         if receipts_differ && session.relation == Some(Relation::Child) {
             session.receipts_after = Some(None);
@@ -85,7 +93,14 @@ impl Replica {
             [] => Level::Top,
             [Step::Bucket(_)] => Level::Units,
             [Step::Unit(_)] | [Step::Bucket(_), Step::Unit(_)] => Level::Periods,
-            _ => return self.punish(id, &Misbehaved::Message { what: "digest path" }),
+            _ => {
+                return self.punish(
+                    id,
+                    &Misbehaved::Message {
+                        what: "digest path",
+                    },
+                );
+            }
         };
         let fits = |child: &Child| match (level, &child.step) {
             (Level::Top, Step::Bucket(_)) => matches!(children[0].step, Step::Bucket(_)),
@@ -96,16 +111,26 @@ impl Replica {
         };
         let sorted = children.is_sorted_by(|a, b| a.step < b.step);
         if !sorted || !children.iter().all(fits) {
-            return self.punish(id, &Misbehaved::Message { what: "digest children" });
+            return self.punish(
+                id,
+                &Misbehaved::Message {
+                    what: "digest children",
+                },
+            );
         }
         let tree = self.shared_tree(id, &path);
         let bucketed = match children.first() {
             Some(child) => matches!(child.step, Step::Bucket(_)),
-            None => tree.children(&path).first().is_some_and(|(s, _)| matches!(s, Step::Bucket(_))),
+            None => tree
+                .children(&path)
+                .first()
+                .is_some_and(|(s, _)| matches!(s, Step::Bucket(_))),
         };
         let ours: BTreeMap<Step, Hash> = tree.children_as(&path, bucketed).into_iter().collect();
-        let theirs: BTreeMap<Step, Hash> =
-            children.into_iter().map(|child| (child.step, child.digest)).collect();
+        let theirs: BTreeMap<Step, Hash> = children
+            .into_iter()
+            .map(|child| (child.step, child.digest))
+            .collect();
         let steps: BTreeSet<&Step> = ours.keys().chain(theirs.keys()).collect();
         for step in steps {
             if ours.get(step) == theirs.get(step) {
@@ -127,7 +152,10 @@ impl Replica {
     pub(super) fn digest_message(&self, id: SessionId, path: Vec<Step>) -> Message {
         let mut children = self.shared_tree(id, &path).children(&path);
         children.truncate(DIGEST_CHILDREN_MAX);
-        let children = children.into_iter().map(|(step, digest)| Child { step, digest }).collect();
+        let children = children
+            .into_iter()
+            .map(|(step, digest)| Child { step, digest })
+            .collect();
         Message::Digest(path, children)
     }
 
@@ -170,10 +198,12 @@ impl Replica {
     /// Notes what a peer says it holds beyond us; of an own log that is news for people.
     fn note_promise(&mut self, id: SessionId, log: LogId, item: &HeadItem) {
         let ours = self.logs.durable(log);
-        let behind = ours.as_ref().is_none_or(|state| {
-            state.forked.is_none() && state.head.seq_num < item.seq_num
-        });
-        let Some(session) = self.sessions.get_mut(&id) else { return };
+        let behind = ours
+            .as_ref()
+            .is_none_or(|state| state.forked.is_none() && state.head.seq_num < item.seq_num);
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return;
+        };
         let room = session.promised.len() < PROMISED_LOGS_MAX;
         if behind && (room || session.promised.contains_key(&log)) {
             session.promised.insert(log, item.seq_num);
@@ -219,10 +249,16 @@ impl Replica {
             Some(state.head.hash)
         } else {
             let entry = reader.entry(log, item.seq_num)?;
-            entry.and_then(|bytes| Entry::verify(bytes).ok()).map(|entry| entry.hash())
+            entry
+                .and_then(|bytes| Entry::verify(bytes).ok())
+                .map(|entry| entry.hash())
         };
         // Another hash at that position: the branches differ somewhere, so all is sent again.
-        Ok(if held == Some(item.hash) { item.seq_num.saturating_add(1) } else { 0 })
+        Ok(if held == Some(item.hash) {
+            item.seq_num.saturating_add(1)
+        } else {
+            0
+        })
     }
 
     /// Returns our heads of one unit and period that the session shares.
@@ -271,7 +307,10 @@ impl Replica {
                 shared.extend(logs.filter(|(_, state)| self.may_send(id, &state.key)));
             }
         }
-        let addressed = self.logs.addressed().filter(|(_, state)| wanted(&state.key.unit));
+        let addressed = self
+            .logs
+            .addressed()
+            .filter(|(_, state)| wanted(&state.key.unit));
         shared.extend(addressed.filter(|(_, state)| self.may_send(id, &state.key)));
         shared
     }
@@ -304,7 +343,11 @@ impl Replica {
 
     /// Returns when a log's turn comes: statements first, higher units first.
     pub(super) fn turn(&self, key: &crate::LogKey, log: LogId) -> Turn {
-        (key.period.is_some(), self.placement.ancestors(&key.unit).count(), log)
+        (
+            key.period.is_some(),
+            self.placement.ancestors(&key.unit).count(),
+            log,
+        )
     }
 }
 

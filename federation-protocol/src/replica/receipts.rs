@@ -35,9 +35,15 @@ impl Replica {
 
     /// Makes the receipts about the next unit due, of all that a child may lack.
     pub(super) fn continue_receipts(&mut self, id: SessionId) {
-        let Some(session) = self.sessions.get_mut(&id) else { return };
-        let Some(after) = session.receipts_after.take() else { return };
-        let Some(peer) = session.unit().cloned() else { return };
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return;
+        };
+        let Some(after) = session.receipts_after.take() else {
+            return;
+        };
+        let Some(peer) = session.unit().cloned() else {
+            return;
+        };
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let next = self
             .logs
@@ -47,7 +53,10 @@ impl Replica {
         let Some(unit) = next else { return };
         let above = self.placement.ancestors(&self.unit);
         let issuers: Vec<UnitId> = above
-            .filter(|issuer| self.receipts.contains_key(&((*issuer).clone(), unit.clone())))
+            .filter(|issuer| {
+                self.receipts
+                    .contains_key(&((*issuer).clone(), unit.clone()))
+            })
             .chain(std::iter::once(&self.unit))
             .cloned()
             .collect();
@@ -77,8 +86,12 @@ impl Replica {
     /// Returns a digest of the receipts that the lower unit of a session should hold.
     pub(super) fn receipts_digest(&self, id: SessionId) -> Hash {
         let nothing = Hash::tagged("sanji/1/receipts", &[]);
-        let Some(session) = self.sessions.get(&id) else { return nothing };
-        let Some(peer) = session.unit() else { return nothing };
+        let Some(session) = self.sessions.get(&id) else {
+            return nothing;
+        };
+        let Some(peer) = session.unit() else {
+            return nothing;
+        };
         let mut known: BTreeMap<(UnitId, UnitId), Vec<ReceiptHead>> = BTreeMap::new();
         let lower = match session.relation {
             Some(Relation::Child) => peer,
@@ -91,7 +104,11 @@ impl Replica {
             }
         }
         if session.relation == Some(Relation::Child) {
-            for unit in self.logs.units().filter(|unit| self.placement.is_within(lower, unit)) {
+            for unit in self
+                .logs
+                .units()
+                .filter(|unit| self.placement.is_within(lower, unit))
+            {
                 known.insert((self.unit.clone(), unit.clone()), self.custody(unit));
             }
         }
@@ -115,12 +132,17 @@ impl Replica {
             self.punish(id, &Misbehaved::Message { what: "receipt" });
             return;
         }
-        let from_above =
-            self.sessions.get(&id).is_some_and(|s| s.relation == Some(Relation::Parent));
+        let from_above = self
+            .sessions
+            .get(&id)
+            .is_some_and(|s| s.relation == Some(Relation::Parent));
         if !from_above {
             return;
         }
-        let place = (verified.value().issuer.clone(), verified.value().unit.clone());
+        let place = (
+            verified.value().issuer.clone(),
+            verified.value().unit.clone(),
+        );
         let bytes = verified.bytes().to_vec();
         if !self.take_receipt(verified)
             && (self.receipts_early.len() < RECEIPTS_EARLY_MAX
@@ -178,7 +200,9 @@ impl Replica {
             .values()
             .filter(|session| session.relation == Some(Relation::Child))
             .filter(|session| {
-                session.unit().is_some_and(|peer| self.placement.is_within(peer, unit))
+                session
+                    .unit()
+                    .is_some_and(|peer| self.placement.is_within(peer, unit))
             })
             .map(|session| session.id)
             .collect()
@@ -202,10 +226,14 @@ impl Replica {
 /// Returns true when a receipt says more than the one held: it is later, or, from a node whose clock
 /// went back or of another node of the issuer, it covers all that the other does and more.
 fn replaces(new: &Receipt, known: &Receipt) -> bool {
-    let held: BTreeMap<LogId, u64> = new.heads.iter().map(|head| (head.log, head.seq_num)).collect();
-    let covers = known
+    let held: BTreeMap<LogId, u64> = new
         .heads
         .iter()
-        .all(|head| held.get(&head.log).is_some_and(|seq_num| *seq_num >= head.seq_num));
+        .map(|head| (head.log, head.seq_num))
+        .collect();
+    let covers = known.heads.iter().all(|head| {
+        held.get(&head.log)
+            .is_some_and(|seq_num| *seq_num >= head.seq_num)
+    });
     new.time_ms > known.time_ms || (covers && new.heads != known.heads)
 }

@@ -4,10 +4,8 @@ use super::{Replica, SessionStatus};
 use crate::error::Refusal;
 use crate::limits::{REASON_SIZE_MAX, SESSION_DUE_MAX, SESSIONS_MAX, SOFTWARE_SIZE_MAX};
 use crate::session::{Due, Session};
-use crate::{
-    Hello, Message, Misbehaved, Output, PROTOCOL_VERSION, Phase, Relation, SessionId,
-};
-use keys::{NodeKey, Subject, VerifiedChain, Verified};
+use crate::{Hello, Message, Misbehaved, Output, PROTOCOL_VERSION, Phase, Relation, SessionId};
+use keys::{NodeKey, Subject, Verified, VerifiedChain};
 
 impl Replica {
     /// Opens a session over a connection whose peer has proven a key; our hello is queued.
@@ -46,7 +44,10 @@ impl Replica {
 
     /// Returns how every session stands.
     pub fn sessions(&self) -> Vec<SessionStatus> {
-        self.sessions.values().map(|session| self.session_status(session)).collect()
+        self.sessions
+            .values()
+            .map(|session| self.session_status(session))
+            .collect()
     }
 
     fn session_status(&self, session: &Session) -> SessionStatus {
@@ -63,7 +64,10 @@ impl Replica {
             .promised
             .iter()
             .map(|(log, seq)| {
-                let have = self.logs.durable_seq_num(*log).map_or(0, |seq| seq.saturating_add(1));
+                let have = self
+                    .logs
+                    .durable_seq_num(*log)
+                    .map_or(0, |seq| seq.saturating_add(1));
                 seq.saturating_add(1).saturating_sub(have)
             })
             .fold(0, u64::saturating_add);
@@ -86,7 +90,9 @@ impl Replica {
     }
 
     pub(super) fn on_hello_of(&mut self, now_ms: u64, id: SessionId, hello: &Hello) {
-        let Some(session) = self.sessions.get(&id) else { return };
+        let Some(session) = self.sessions.get(&id) else {
+            return;
+        };
         let proven = session.proven;
         let checked = hello.check(&self.config.root, proven, now_ms);
         let (chain, relation) = match checked.and_then(|chain| {
@@ -121,7 +127,11 @@ impl Replica {
     fn takes_place(&mut self, id: SessionId, proven: NodeKey, clock_ms: u64) -> bool {
         let ours = self.me < proven;
         let stamp = |session: &Session| {
-            if ours { Some(session.stamp_ms) } else { session.peer_clock_ms }
+            if ours {
+                Some(session.stamp_ms)
+            } else {
+                session.peer_clock_ms
+            }
         };
         let new = if ours {
             self.sessions.get(&id).map_or(0, |session| session.stamp_ms)
@@ -145,7 +155,11 @@ impl Replica {
 
     fn relation(&self, peer: &VerifiedChain) -> Result<Relation, Refusal> {
         let unit = peer.unit();
-        let ours = self.config.chain.verify(&self.config.root).map_err(Refusal::Chain)?;
+        let ours = self
+            .config
+            .chain
+            .verify(&self.config.root)
+            .map_err(Refusal::Chain)?;
         let above = |chain: &VerifiedChain| {
             let mut certificates = chain.certificates().iter().map(Verified::value);
             certificates
@@ -171,7 +185,9 @@ impl Replica {
     /// Queues a control message for a session and wakes the driver.
     pub(super) fn send(&mut self, id: SessionId, message: Message) {
         let bounded = !self.config.weakness.unbounded;
-        let Some(session) = self.sessions.get_mut(&id) else { return };
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return;
+        };
         if session.phase == Phase::Closed {
             return;
         }
@@ -185,7 +201,9 @@ impl Replica {
     /// Notes something to tell a peer, once, when there is room.
     pub(super) fn tell(&mut self, id: SessionId, due: Due) {
         let bounded = !self.config.weakness.unbounded;
-        let Some(session) = self.sessions.get_mut(&id) else { return };
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return;
+        };
         if session.phase != Phase::Live {
             return;
         }
@@ -199,7 +217,9 @@ impl Replica {
 
     /// Wakes the driver when a session has something to send; once until it looks.
     pub(super) fn wake(&mut self, id: SessionId) {
-        let Some(session) = self.sessions.get_mut(&id) else { return };
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return;
+        };
         if session.has_output() && !session.wake_queued {
             session.wake_queued = true;
             self.outputs.push_back(Output::Wake { session: id });
@@ -223,13 +243,20 @@ impl Replica {
         misbehaved: bool,
         reason: String,
     ) {
-        let Some(session) = self.sessions.get_mut(&id) else { return };
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return;
+        };
         if session.phase == Phase::Closed {
             return;
         }
         session.phase = Phase::Closed;
         session.clear();
-        self.outputs.push_back(Output::Close { session: id, last, misbehaved, reason });
+        self.outputs.push_back(Output::Close {
+            session: id,
+            last,
+            misbehaved,
+            reason,
+        });
     }
 }
 

@@ -9,7 +9,9 @@ use crate::{LogReader, Message, ReadError, SessionId};
 impl Replica {
     /// Returns true when a session has something to send.
     pub fn has_output(&self, id: SessionId) -> bool {
-        self.sessions.get(&id).is_some_and(|session| session.has_output())
+        self.sessions
+            .get(&id)
+            .is_some_and(|session| session.has_output())
     }
 
     /// Returns the next message for a session, reading entries from the store as needed; none when
@@ -23,7 +25,9 @@ impl Replica {
         reader: &impl LogReader,
     ) -> Result<Option<Message>, ReadError> {
         loop {
-            let Some(session) = self.sessions.get_mut(&id) else { return Ok(None) };
+            let Some(session) = self.sessions.get_mut(&id) else {
+                return Ok(None);
+            };
             if let Some(message) = session.queue.pop_front() {
                 return Ok(Some(message));
             }
@@ -35,7 +39,11 @@ impl Replica {
                 self.continue_receipts(id);
             } else if let Some(entries) = self.gather(id, reader)? {
                 return Ok(Some(entries));
-            } else if self.sessions.get(&id).is_some_and(|session| session.overflowed) {
+            } else if self
+                .sessions
+                .get(&id)
+                .is_some_and(|session| session.overflowed)
+            {
                 if let Some(session) = self.sessions.get_mut(&id) {
                     session.overflowed = false;
                 }
@@ -60,16 +68,17 @@ impl Replica {
                 Some(Message::Heads(unit, period, heads, answer))
             }
             Due::Fork(log, seq_num) => {
-                match (reader.entry(log, seq_num)?, reader.fork_evidence(log, seq_num)?) {
-                    (Some(first), Some(second)) => {
-                        Some(Message::Fork(first.into(), second.into()))
-                    }
+                match (
+                    reader.entry(log, seq_num)?,
+                    reader.fork_evidence(log, seq_num)?,
+                ) {
+                    (Some(first), Some(second)) => Some(Message::Fork(first.into(), second.into())),
                     _ => None,
                 }
             }
-            Due::Receipt(issuer, unit) => {
-                self.receipt_bytes(&issuer, &unit).map(|bytes| Message::Receipt(bytes.into()))
-            }
+            Due::Receipt(issuer, unit) => self
+                .receipt_bytes(&issuer, &unit)
+                .map(|bytes| Message::Receipt(bytes.into())),
         })
     }
 
@@ -81,9 +90,16 @@ impl Replica {
     ) -> Result<Option<Message>, ReadError> {
         let mut gathered: Vec<minicbor::bytes::ByteVec> = Vec::new();
         let mut bytes = 0;
-        while let Some(turn) = self.sessions.get(&id).and_then(|s| s.ready.first().copied()) {
+        while let Some(turn) = self
+            .sessions
+            .get(&id)
+            .and_then(|s| s.ready.first().copied())
+        {
             let log = turn.2;
-            let state = self.logs.durable(log).filter(|state| self.may_send(id, &state.key));
+            let state = self
+                .logs
+                .durable(log)
+                .filter(|state| self.may_send(id, &state.key));
             let Some(state) = state else {
                 self.drop_turn(id, turn);
                 continue;
@@ -93,7 +109,9 @@ impl Replica {
             if count == 0 || (!gathered.is_empty() && room < ENTRY_SIZE_MAX) {
                 break;
             }
-            let Some(session) = self.sessions.get_mut(&id) else { break };
+            let Some(session) = self.sessions.get_mut(&id) else {
+                break;
+            };
             let from = session.peer_next.get(&log).copied().unwrap_or(0);
             let mut next = from;
             let mut full = false;
@@ -115,7 +133,9 @@ impl Replica {
                 self.drop_turn(id, turn);
                 continue;
             }
-            let Some(session) = self.sessions.get_mut(&id) else { break };
+            let Some(session) = self.sessions.get_mut(&id) else {
+                break;
+            };
             session.entries_sent += next - from;
             session.needs(turn, next, Some(state.head.seq_num));
             if let Some(fork) = state.forked.filter(|fork| (from..next).contains(fork)) {
@@ -126,7 +146,11 @@ impl Replica {
                 break;
             }
         }
-        Ok(if gathered.is_empty() { None } else { Some(Message::Entries(gathered)) })
+        Ok(if gathered.is_empty() {
+            None
+        } else {
+            Some(Message::Entries(gathered))
+        })
     }
 
     fn drop_turn(&mut self, id: SessionId, turn: Turn) {

@@ -30,18 +30,39 @@ pub(crate) fn check(path: &Path) {
     if std::env::var_os("SANJI_BLESS").is_some() {
         std::fs::write(path, &told).unwrap();
     } else {
-        let same = text.lines().zip(told.lines()).take_while(|(a, b)| a == b).count();
+        let same = text
+            .lines()
+            .zip(told.lines())
+            .take_while(|(a, b)| a == b)
+            .count();
         let line = |text: &str| text.lines().nth(same).unwrap_or("(end)").to_owned();
-        assert_eq!(text, told, "line {}: {:?}, now {:?}", same + 1, line(&text), line(&told));
+        assert_eq!(
+            text,
+            told,
+            "line {}: {:?}, now {:?}",
+            same + 1,
+            line(&text),
+            line(&told)
+        );
     }
 }
 
 fn run(text: &str) -> String {
-    let mut runner = Runner { world: World::new(1), snapshots: BTreeMap::new() };
+    let mut runner = Runner {
+        world: World::new(1),
+        snapshots: BTreeMap::new(),
+    };
     let mut told = String::new();
-    for block in text.split("\n\n").map(str::trim).filter(|block| !block.is_empty()) {
+    for block in text
+        .split("\n\n")
+        .map(str::trim)
+        .filter(|block| !block.is_empty())
+    {
         let commands: Vec<&str> = block.lines().take_while(|line| *line != "----").collect();
-        let real: Vec<&&str> = commands.iter().filter(|line| !line.starts_with('#')).collect();
+        let real: Vec<&&str> = commands
+            .iter()
+            .filter(|line| !line.starts_with('#'))
+            .collect();
         if !told.is_empty() {
             told.push('\n');
         }
@@ -72,12 +93,18 @@ struct Runner {
 
 impl Runner {
     fn run(&mut self, command: &str) {
-        let (words, options): (Vec<&str>, Vec<&str>) =
-            command.split_whitespace().partition(|word| !word.contains('='));
-        let options: BTreeMap<&str, &str> =
-            options.into_iter().filter_map(|option| option.split_once('=')).collect();
-        let number =
-            |name: &str| options.get(name).map(|text| text.parse::<usize>().expect("a number"));
+        let (words, options): (Vec<&str>, Vec<&str>) = command
+            .split_whitespace()
+            .partition(|word| !word.contains('='));
+        let options: BTreeMap<&str, &str> = options
+            .into_iter()
+            .filter_map(|option| option.split_once('='))
+            .collect();
+        let number = |name: &str| {
+            options
+                .get(name)
+                .map(|text| text.parse::<usize>().expect("a number"))
+        };
         let world = &mut self.world;
         match words.as_slice() {
             ["node", name, unit, tier] => {
@@ -87,7 +114,9 @@ impl Runner {
             ["estrange", name] => world.estrange(name),
             ["place", name] => world.place(name, options.get("without").copied()),
             ["link", a, b] => {
-                let proven = options.get("proven").map(|name| node_secret(name).node_key());
+                let proven = options
+                    .get("proven")
+                    .map(|name| node_secret(name).node_key());
                 world.link(a, b, proven);
             }
             ["bend", a, b, rest @ ..] => world.bend(a, b, bend(rest, &options)),
@@ -116,16 +145,26 @@ impl Runner {
             }
             ["claim", name, unit, other] => {
                 let part = world.claim_part(unit, other);
-                world.write(name, reach("up:city"), None, vec![part]).unwrap();
+                world
+                    .write(name, reach("up:city"), None, vec![part])
+                    .unwrap();
             }
             ["stabilize"] => {
                 world.stabilize(number("messages"));
             }
             ["expect-equal", a, b] => {
-                assert_eq!(world.shared_digest(a, b), world.shared_digest(b, a), "{command}");
+                assert_eq!(
+                    world.shared_digest(a, b),
+                    world.shared_digest(b, a),
+                    "{command}"
+                );
             }
             ["expect-different", a, b] => {
-                assert_ne!(world.shared_digest(a, b), world.shared_digest(b, a), "{command}");
+                assert_ne!(
+                    world.shared_digest(a, b),
+                    world.shared_digest(b, a),
+                    "{command}"
+                );
             }
             ["expect-entries", name, unit, count] => {
                 let logs = world.nodes[*name].replica.logs();
@@ -142,9 +181,15 @@ impl Runner {
                     "{a} -> {b}  {} messages, {} bytes; {b} -> {a}  {} messages, {} bytes",
                     there.1, there.0, back.1, back.0
                 ));
-                assert!(number("max").is_none_or(|max| there.0 + back.0 <= max), "{command}");
+                assert!(
+                    number("max").is_none_or(|max| there.0 + back.0 <= max),
+                    "{command}"
+                );
                 let messages = number("messages");
-                assert!(messages.is_none_or(|count| there.1 + back.1 == count), "{command}");
+                assert!(
+                    messages.is_none_or(|count| there.1 + back.1 == count),
+                    "{command}"
+                );
             }
             _ => panic!("no such command: {command}"),
         }
@@ -153,7 +198,10 @@ impl Runner {
 }
 
 fn bend(words: &[&str], options: &BTreeMap<&str, &str>) -> Bend {
-    if let Some((min, max)) = options.get("version").and_then(|range| range.split_once("..")) {
+    if let Some((min, max)) = options
+        .get("version")
+        .and_then(|range| range.split_once(".."))
+    {
         return Bend::Version(min.parse().unwrap(), max.parse().unwrap());
     }
     if let Some(unit) = options.get("root") {

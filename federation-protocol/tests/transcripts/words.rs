@@ -34,7 +34,9 @@ impl Words {
     pub(crate) fn name_log(&mut self, entry: &Entry) {
         let key = entry.key();
         let author = self.key(key.author);
-        let period = key.period.map_or("-".to_owned(), |period| period.to_string());
+        let period = key
+            .period
+            .map_or("-".to_owned(), |period| period.to_string());
         let name = format!("{}/{}/{period}/{author}", key.unit, key.reach);
         let log = entry.log();
         if self.logs.contains_key(&log) {
@@ -43,17 +45,27 @@ impl Words {
         // A second log of that name differs in the store epoch.
         let same = self.names.entry(name.clone()).or_default();
         *same += 1;
-        let name = if *same == 1 { name } else { format!("{name}.{same}") };
+        let name = if *same == 1 {
+            name
+        } else {
+            format!("{name}.{same}")
+        };
         self.texts.insert(log.short(), format!("<{name}>"));
         self.logs.insert(log, name);
     }
 
     fn key(&self, key: NodeKey) -> String {
-        self.keys.get(&key).cloned().unwrap_or_else(|| "?".to_owned())
+        self.keys
+            .get(&key)
+            .cloned()
+            .unwrap_or_else(|| "?".to_owned())
     }
 
     pub(crate) fn log(&self, log: LogId) -> String {
-        self.logs.get(&log).cloned().unwrap_or_else(|| "a log unknown so far".to_owned())
+        self.logs
+            .get(&log)
+            .cloned()
+            .unwrap_or_else(|| "a log unknown so far".to_owned())
     }
 
     fn digest(&mut self, digest: &Hash) -> String {
@@ -68,7 +80,10 @@ impl Words {
 
     /// Returns a text with the names of keys and logs in place of their bytes.
     pub(crate) fn plain(&self, text: &str) -> String {
-        self.texts.iter().rev().fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
+        self.texts
+            .iter()
+            .rev()
+            .fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
     }
 
     pub(crate) fn entries(&self, entries: &[Entry]) -> String {
@@ -90,8 +105,15 @@ impl Words {
     }
 
     fn head(&mut self, head: &HeadItem) -> String {
-        let fork = head.forked.map_or(String::new(), |fork| format!(" forked at {fork}"));
-        format!("{} #{} {}{fork}", self.log(head.log), head.seq_num, self.hash(&head.hash))
+        let fork = head
+            .forked
+            .map_or(String::new(), |fork| format!(" forked at {fork}"));
+        format!(
+            "{} #{} {}{fork}",
+            self.log(head.log),
+            head.seq_num,
+            self.hash(&head.hash)
+        )
     }
 
     pub(crate) fn receipt(&self, receipt: &Receipt) -> String {
@@ -102,12 +124,19 @@ impl Words {
             .collect();
         let mut heads = heads;
         heads.sort();
-        format!("receipt of {} about {}: {}", receipt.issuer, receipt.unit, heads.join(", "))
+        format!(
+            "receipt of {} about {}: {}",
+            receipt.issuer,
+            receipt.unit,
+            heads.join(", ")
+        )
     }
 
     pub(crate) fn report(&self, report: &Report) -> String {
         match report {
-            Report::Forked { log, seq_num, .. } => format!("{} forked at {seq_num}", self.log(*log)),
+            Report::Forked { log, seq_num, .. } => {
+                format!("{} forked at {seq_num}", self.log(*log))
+            }
             Report::RolledBack { log } => format!("own {} rolled back", self.log(*log)),
             Report::Rejected { reason, .. } => self.plain(&reason.to_string()),
             _ => panic!("a report these words do not know"),
@@ -135,7 +164,11 @@ impl Words {
                 format!("hello versions {min}..{max}, for {who}, under {root}")
             }
             Message::Summary(all, receipts) => {
-                format!("summary {}, receipts {}", self.digest(all), self.digest(receipts))
+                format!(
+                    "summary {}, receipts {}",
+                    self.digest(all),
+                    self.digest(receipts)
+                )
             }
             Message::Digest(path, children) => {
                 let path: Vec<String> = path.iter().map(Self::step).collect();

@@ -8,9 +8,9 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use federation_protocol::{
-    Config, DigestTree, DossierPart, Entry, Hello, LogId, LogReader, LogState, Message, Output, Part,
-    Period, Placed, Placement, Reach, ReadError, Receipt, Replica, Report, SessionId, Weakness,
-    limits,
+    Config, DigestTree, DossierPart, Entry, Hello, LogId, LogReader, LogState, Message, Output,
+    Part, Period, Placed, Placement, Reach, ReadError, Receipt, Replica, Report, SessionId,
+    Weakness, limits,
 };
 use keys::{
     Certificate, Chain, Hash, NodeKey, Scope, Secret, Signed, StoreEpoch, Subject, TierName, UnitId,
@@ -46,7 +46,11 @@ impl Store {
         self.entries.insert(place, entry.bytes().to_vec());
         self.hashes.insert(place, entry.hash());
         self.bytes.insert(Hash::of(entry.bytes()));
-        let state = LogState { key: entry.key().clone(), head: entry.head(), forked: None };
+        let state = LogState {
+            key: entry.key().clone(),
+            head: entry.head(),
+            forked: None,
+        };
         self.states.insert(entry.log(), state);
     }
 }
@@ -65,7 +69,11 @@ impl LogReader for Store {
     ) -> Result<Vec<Vec<u8>>, ReadError> {
         let mut found: Vec<Vec<u8>> = Vec::new();
         let mut bytes = 0;
-        for ((_, _), entry) in self.entries.range((log, from)..=(log, u64::MAX)).take(count_max) {
+        for ((_, _), entry) in self
+            .entries
+            .range((log, from)..=(log, u64::MAX))
+            .take(count_max)
+        {
             if !found.is_empty() && bytes + entry.len() > bytes_max {
                 break;
             }
@@ -153,7 +161,9 @@ impl World {
             words: Words::default(),
             trace: Vec::new(),
             appended: None,
-            tiers: ["school", "district", "city"].map(|tier| tier.parse().unwrap()).to_vec(),
+            tiers: ["school", "district", "city"]
+                .map(|tier| tier.parse().unwrap())
+                .to_vec(),
         }
     }
 
@@ -165,13 +175,17 @@ impl World {
             tier: tier.parse().unwrap(),
         };
         let known = self.units.insert(unit.clone(), placed.clone());
-        assert!(known.is_none_or(|known| known == placed), "{unit} stands elsewhere");
+        assert!(
+            known.is_none_or(|known| known == placed),
+            "{unit} stands elsewhere"
+        );
         let secret = node_secret(name);
         let chain = self.chain(&unit, &secret);
         self.words.name_key(secret.node_key(), name);
         let epoch = StoreEpoch::generate(&mut self.rng);
         let root = unit_secret(self.root_unit().as_str()).unit_key();
-        self.words.name_text(&root.to_string(), &format!("<root {}>", self.root_unit()));
+        self.words
+            .name_text(&root.to_string(), &format!("<root {}>", self.root_unit()));
         self.open(name, unit, secret, chain, epoch, root, Store::default());
         self.place_all();
     }
@@ -179,7 +193,13 @@ impl World {
     /// Places a unit without any node of it.
     pub(crate) fn add_unit(&mut self, unit: &str, tier: &str, parent: &str) {
         let parent = Some(parent.parse().unwrap());
-        self.units.insert(unit.parse().unwrap(), Placed { parent, tier: tier.parse().unwrap() });
+        self.units.insert(
+            unit.parse().unwrap(),
+            Placed {
+                parent,
+                tier: tier.parse().unwrap(),
+            },
+        );
     }
 
     /// Tells every node of units that were added without a node.
@@ -190,7 +210,11 @@ impl World {
     /// Adds a node with a copy of another's key, epoch and store: what a copied disk image is.
     pub(crate) fn clone_node(&mut self, name: &str, of: &str) {
         let node = &self.nodes[of];
-        let (unit, secret, chain) = (node.unit.clone(), node.secret.duplicate(), node.chain.clone());
+        let (unit, secret, chain) = (
+            node.unit.clone(),
+            node.secret.duplicate(),
+            node.chain.clone(),
+        );
         let (epoch, root, store) = (node.epoch, node.root, node.store.clone());
         self.open(name, unit, secret, chain, epoch, root, store);
         self.place_all();
@@ -201,7 +225,15 @@ impl World {
         self.cut_all(name);
         let node = self.nodes.remove(name).expect("a known node");
         let store = store.unwrap_or(node.store);
-        self.open(name, node.unit, node.secret, node.chain, node.epoch, node.root, store);
+        self.open(
+            name,
+            node.unit,
+            node.secret,
+            node.chain,
+            node.epoch,
+            node.root,
+            store,
+        );
         self.nodes.get_mut(name).unwrap().unplaced = node.unplaced;
         self.nodes.get_mut(name).unwrap().next_session = node.next_session;
         self.place_all();
@@ -259,10 +291,19 @@ impl World {
     pub(crate) fn estrange(&mut self, name: &str) {
         let node = self.nodes.remove(name).expect("a known node");
         let root = Secret::from_seed(*Hash::of(b"another root").as_bytes());
-        self.words.name_text(&root.unit_key().to_string(), "<another root>");
+        self.words
+            .name_text(&root.unit_key().to_string(), "<another root>");
         let certificate = self.certificate(&node.unit, Subject::Node(node.secret.node_key()));
         let chain = Chain::new(vec![Signed::sign(&certificate, &root)]).unwrap();
-        self.open(name, node.unit, node.secret, chain, node.epoch, root.unit_key(), node.store);
+        self.open(
+            name,
+            node.unit,
+            node.secret,
+            chain,
+            node.epoch,
+            root.unit_key(),
+            node.store,
+        );
         self.place_all();
     }
 
@@ -284,12 +325,18 @@ impl World {
     /// Signs with one unit's key that another node may speak for that unit; as a statement part.
     pub(crate) fn claim_part(&self, unit: &str, node: &str) -> Part {
         let unit: UnitId = unit.parse().unwrap();
-        let mut chain = self.chain(&unit, &node_secret(node)).certificates().to_vec();
+        let mut chain = self
+            .chain(&unit, &node_secret(node))
+            .certificates()
+            .to_vec();
         let mut certificate = self.certificate(&unit, Subject::Node(node_secret(node).node_key()));
         certificate.not_after += 1;
         chain[0] = Signed::sign(&certificate, &unit_secret(unit.as_str()));
         let bytes = Chain::new(chain).unwrap().to_bytes();
-        Part::Statement { domain: federation_protocol::CHAIN_TAG.to_owned(), bytes }
+        Part::Statement {
+            domain: federation_protocol::CHAIN_TAG.to_owned(),
+            bytes,
+        }
     }
 
     fn certificate(&self, unit: &UnitId, subject: Subject) -> Certificate {
@@ -307,21 +354,32 @@ impl World {
     }
 
     fn root_unit(&self) -> &UnitId {
-        let root = self.units.iter().find(|(_, placed)| placed.parent.is_none());
+        let root = self
+            .units
+            .iter()
+            .find(|(_, placed)| placed.parent.is_none());
         root.expect("the first unit is the root").0
     }
 
     pub(crate) fn placement(&self, without: &BTreeSet<UnitId>) -> Placement {
         let mut units = self.units.clone();
         units.retain(|unit, _| !without.contains(unit));
-        Placement { root: self.root_unit().clone(), units, tiers: self.tiers.clone() }
+        Placement {
+            root: self.root_unit().clone(),
+            units,
+            tiers: self.tiers.clone(),
+        }
     }
 
     fn place_all(&mut self) {
         let names: Vec<String> = self.nodes.keys().cloned().collect();
         for name in names {
             let placement = self.placement(&self.nodes[&name].unplaced);
-            self.nodes.get_mut(&name).unwrap().replica.set_placement(placement);
+            self.nodes
+                .get_mut(&name)
+                .unwrap()
+                .replica
+                .set_placement(placement);
             self.drain(&name);
         }
     }
@@ -329,7 +387,10 @@ impl World {
     /// Takes the roster of a unit from a node, or gives it back.
     pub(crate) fn place(&mut self, name: &str, without: Option<&str>) {
         let node = self.nodes.get_mut(name).unwrap();
-        node.unplaced = without.map(|unit| unit.parse().unwrap()).into_iter().collect();
+        node.unplaced = without
+            .map(|unit| unit.parse().unwrap())
+            .into_iter()
+            .collect();
         self.place_all();
     }
 
@@ -353,7 +414,11 @@ impl World {
         });
         for (name, session, key) in [(a, sessions[0], keys[1]), (b, sessions[1], keys[0])] {
             let now_ms = self.now_ms;
-            self.nodes.get_mut(name).unwrap().replica.handle_link_up(now_ms, session, key);
+            self.nodes
+                .get_mut(name)
+                .unwrap()
+                .replica
+                .handle_link_up(now_ms, session, key);
             self.drain(name);
         }
     }
@@ -382,13 +447,18 @@ impl World {
     }
 
     pub(crate) fn is_linked(&self, a: &str, b: &str) -> bool {
-        self.links.iter().any(|link| link.ends.iter().all(|(name, _)| name == a || name == b))
+        self.links
+            .iter()
+            .any(|link| link.ends.iter().all(|(name, _)| name == a || name == b))
     }
 
     /// Returns payload bytes and messages that went from `a` to `b` over their link.
     pub(crate) fn traffic(&self, a: &str, b: &str) -> (usize, usize) {
         let (link, from) = self.find(a, b);
-        (self.links[link].bytes[from], self.links[link].messages[from])
+        (
+            self.links[link].bytes[from],
+            self.links[link].messages[from],
+        )
     }
 
     /// Cuts a link; what was under way is lost.
@@ -408,8 +478,10 @@ impl World {
     }
 
     pub(crate) fn cut_all(&mut self, name: &str) {
-        while let Some(at) =
-            self.links.iter().position(|link| link.ends.iter().any(|(end, _)| end == name))
+        while let Some(at) = self
+            .links
+            .iter()
+            .position(|link| link.ends.iter().any(|(end, _)| end == name))
         {
             self.cut_link(at);
         }
@@ -425,7 +497,8 @@ impl World {
     ) -> Result<(), federation_protocol::WriteError> {
         self.now_ms += 1;
         let node = self.nodes.get_mut(name).unwrap();
-        node.replica.write(self.now_ms, reach, period, parts, &mut self.rng)?;
+        node.replica
+            .write(self.now_ms, reach, period, parts, &mut self.rng)?;
         self.drain(name);
         Ok(())
     }
@@ -440,10 +513,17 @@ impl World {
             block = Hash::of(block.as_bytes());
         }
         if *reach == Reach::Below || period.is_none() {
-            Part::Statement { domain: "sanji/1/kind".to_owned(), bytes }
+            Part::Statement {
+                domain: "sanji/1/kind".to_owned(),
+                bytes,
+            }
         } else {
             let subject = format!("S{}", text.len());
-            Part::Dossier(DossierPart { subject, secret: None, change: bytes })
+            Part::Dossier(DossierPart {
+                subject,
+                secret: None,
+                change: bytes,
+            })
         }
     }
 
@@ -453,7 +533,11 @@ impl World {
         loop {
             let limit = messages_max.unwrap_or(MESSAGES_MAX);
             if delivered >= limit {
-                assert!(messages_max.is_some(), "never quiet: {:#?}", self.last_lines());
+                assert!(
+                    messages_max.is_some(),
+                    "never quiet: {:#?}",
+                    self.last_lines()
+                );
                 break;
             }
             if self.transmit() || self.close_ended() {
@@ -513,8 +597,16 @@ impl World {
 
     fn send(&mut self, at: usize, from: usize, message: &Message) {
         let mut bytes = message.to_bytes();
-        assert!(bytes.len() <= FRAME_SURE, "{} bytes do not fit a frame", bytes.len());
-        assert_eq!(Message::from_bytes(&bytes).as_ref(), Ok(message), "what we send can be read");
+        assert!(
+            bytes.len() <= FRAME_SURE,
+            "{} bytes do not fit a frame",
+            bytes.len()
+        );
+        assert_eq!(
+            Message::from_bytes(&bytes).as_ref(),
+            Ok(message),
+            "what we send can be read"
+        );
         if matches!(message, Message::Hello(_)) {
             assert!(bytes.len() <= limits::HELLO_SIZE_MAX);
         }
@@ -532,7 +624,8 @@ impl World {
             Ok(message) => self.words.message(&message),
             Err(_) => "bytes that are no message".to_owned(),
         };
-        self.trace.push(format!("{} -> {}  {said}{note}", names.0, names.1));
+        self.trace
+            .push(format!("{} -> {}  {said}{note}", names.0, names.1));
     }
 
     /// Hands a node a message that its peer never sent, as a hostile peer would.
@@ -544,13 +637,17 @@ impl World {
 
     fn bent(&self, message: &Message, bend: Bend) -> Vec<u8> {
         let hello = |change: &dyn Fn(&mut Hello)| {
-            let Message::Hello(hello) = message else { panic!("the next message is no hello") };
+            let Message::Hello(hello) = message else {
+                panic!("the next message is no hello")
+            };
             let mut hello = hello.clone();
             change(&mut hello);
             Message::Hello(hello).to_bytes()
         };
         match bend {
-            Bend::Version(min, max) => hello(&|hello| (hello.version_min, hello.version) = (min, max)),
+            Bend::Version(min, max) => {
+                hello(&|hello| (hello.version_min, hello.version) = (min, max))
+            }
             Bend::Root(unit) => hello(&|hello| hello.root = unit_secret(&unit).unit_key()),
             Bend::Chain(name) => hello(&|hello| {
                 hello.chain = self.nodes[&name].chain.to_bytes().into();
@@ -573,17 +670,14 @@ impl World {
 
     fn deliver(&mut self, at: usize, to: usize) {
         self.now_ms += 1;
-        let bytes = self.links[at].under_way[to].pop_front().expect("something is under way");
+        let bytes = self.links[at].under_way[to]
+            .pop_front()
+            .expect("something is under way");
         let (name, session) = self.links[at].ends[to].clone();
         let node = self.nodes.get_mut(&name).unwrap();
-        let checked = Message::from_bytes(&bytes).and_then(|message| {
-            let raw: Vec<Vec<u8>> = match &message {
-                Message::Entries(raw) => raw.iter().map(|bytes| bytes.to_vec()).collect(),
-                Message::Fork(first, second) => vec![first.to_vec(), second.to_vec()],
-                _ => Vec::new(),
-            };
-            let entries: Result<Vec<Entry>, _> = raw.into_iter().map(Entry::verify).collect();
-            Ok((message, entries?))
+        let checked = Message::from_bytes(&bytes).and_then(|mut message| {
+            let (entries, _) = message.take_entries()?;
+            Ok((message, entries))
         });
         match checked {
             Ok((message, entries)) => node
@@ -598,18 +692,24 @@ impl World {
     /// Takes down links that one side has closed, once the last words have arrived.
     fn close_ended(&mut self) -> bool {
         let ended = self.links.iter().position(|link| {
-            link.closed_by.is_some_and(|side| link.under_way[1 - side].is_empty())
+            link.closed_by
+                .is_some_and(|side| link.under_way[1 - side].is_empty())
         });
         let Some(at) = ended else { return false };
         let names = [&self.links[at].ends[0].0, &self.links[at].ends[1].0];
-        self.trace.push(format!("{} -- {}  link is gone", names[0], names[1]));
+        self.trace
+            .push(format!("{} -- {}  link is gone", names[0], names[1]));
         self.cut_link(at);
         true
     }
 
     /// Moves time to the next thing that waits for it, if that is near.
     fn tick(&mut self) -> bool {
-        let due = self.nodes.values().filter_map(|node| node.replica.next_tick_ms()).min();
+        let due = self
+            .nodes
+            .values()
+            .filter_map(|node| node.replica.next_tick_ms())
+            .min();
         let Some(due) = due else { return false };
         self.now_ms = self.now_ms.max(due);
         let names: Vec<String> = self.nodes.keys().cloned().collect();
@@ -633,7 +733,9 @@ impl World {
             let node = self.nodes.get_mut(name).unwrap();
             if let Some(output) = node.replica.poll() {
                 self.on_output(name, output);
-            } else if !node.held && let Some(handed) = node.handed.pop_front() {
+            } else if !node.held
+                && let Some(handed) = node.handed.pop_front()
+            {
                 self.commit(name, handed);
             } else {
                 break;
@@ -651,7 +753,12 @@ impl World {
 
     fn on_output(&mut self, name: &str, output: Output) {
         match output {
-            Output::Append { number, entries, states, evidence } => {
+            Output::Append {
+                number,
+                entries,
+                states,
+                evidence,
+            } => {
                 let node = self.nodes.get_mut(name).unwrap();
                 node.handed.push_back((number, entries, states, evidence));
             }
@@ -659,12 +766,24 @@ impl World {
             Output::Wake { session } => {
                 self.nodes.get_mut(name).unwrap().wake.insert(session);
             }
-            Output::Close { session, last, misbehaved, reason } => {
+            Output::Close {
+                session,
+                last,
+                misbehaved,
+                reason,
+            } => {
                 let end = (name.to_owned(), session);
                 let found = self.links.iter().enumerate().find_map(|(at, link)| {
-                    link.ends.iter().position(|other| *other == end).map(|side| (at, side))
+                    link.ends
+                        .iter()
+                        .position(|other| *other == end)
+                        .map(|side| (at, side))
                 });
-                let why = if misbehaved { "misbehaviour" } else { "refusal" };
+                let why = if misbehaved {
+                    "misbehaviour"
+                } else {
+                    "refusal"
+                };
                 let said = self.words.plain(&reason);
                 self.trace.push(format!("{name} closes, {why}: {said}"));
                 let Some((at, side)) = found else { return };
@@ -677,7 +796,11 @@ impl World {
                 }
                 self.links[at].closed_by.get_or_insert(side);
             }
-            Output::KeepReceipt { issuer, unit, bytes } => {
+            Output::KeepReceipt {
+                issuer,
+                unit,
+                bytes,
+            } => {
                 let receipt = Signed::<Receipt>::from_bytes(bytes.clone()).unwrap();
                 let receipt = receipt.verify().unwrap().into_value();
                 let said = self.words.receipt(&receipt);
@@ -700,14 +823,25 @@ impl World {
             self.words.name_log(entry);
             let place = (entry.log(), entry.seq_num());
             let before = node.store.entries.insert(place, entry.bytes().to_vec());
-            assert!(before.is_none(), "{name} appends an entry twice or over another");
+            assert!(
+                before.is_none(),
+                "{name} appends an entry twice or over another"
+            );
             node.store.hashes.insert(place, entry.hash());
             node.store.bytes.insert(Hash::of(entry.bytes()));
         }
         for entry in &evidence {
             let place = (entry.log(), entry.seq_num());
-            let held = node.store.entries.get(&place).expect("evidence stands beside an entry");
-            assert_ne!(held, entry.bytes(), "evidence is another entry than the one held");
+            let held = node
+                .store
+                .entries
+                .get(&place)
+                .expect("evidence stands beside an entry");
+            assert_ne!(
+                held,
+                entry.bytes(),
+                "evidence is another entry than the one held"
+            );
             node.store.evidence.insert(place, entry.bytes().to_vec());
         }
         for state in states {
@@ -717,9 +851,12 @@ impl World {
         self.now_ms += 1;
         let node = self.nodes.get_mut(name).unwrap();
         node.replica.handle_committed(self.now_ms, number).unwrap();
-        let touched: BTreeSet<LogId> =
-            entries.iter().chain(&evidence).map(federation_protocol::Entry::log).collect();
-        self.check_logs(name, |log| touched.contains(log));
+        let touched: BTreeSet<LogId> = entries
+            .iter()
+            .chain(&evidence)
+            .map(federation_protocol::Entry::log)
+            .collect();
+        self.check_logs(name, touched.into_iter());
     }
 
     /// Writes appended entries down, one line for those that follow each other.
@@ -728,8 +865,14 @@ impl World {
             return;
         }
         let last = std::mem::take(&mut self.appended);
-        let again = last.as_ref().is_some_and(|(who, lines, _)| who == name && *lines == self.trace.len());
-        let mut all = if again { last.map(|(.., entries)| entries).unwrap_or_default() } else { Vec::new() };
+        let again = last
+            .as_ref()
+            .is_some_and(|(who, lines, _)| who == name && *lines == self.trace.len());
+        let mut all = if again {
+            last.map(|(.., entries)| entries).unwrap_or_default()
+        } else {
+            Vec::new()
+        };
         if again {
             self.trace.pop();
         }
@@ -745,14 +888,20 @@ impl World {
         match message {
             Message::Entries(entries) => {
                 for bytes in entries {
-                    assert!(store.bytes.contains(&Hash::of(bytes)), "{name} sends what it holds");
+                    assert!(
+                        store.bytes.contains(&Hash::of(bytes)),
+                        "{name} sends what it holds"
+                    );
                 }
             }
             Message::Heads(_, _, heads, _) => {
                 for head in heads {
                     let state = &store.states[&head.log];
                     assert!(store.entries.contains_key(&(head.log, head.seq_num)));
-                    assert_eq!(head.forked, state.forked, "{name} speaks of a fork on its disk");
+                    assert_eq!(
+                        head.forked, state.forked,
+                        "{name} speaks of a fork on its disk"
+                    );
                 }
             }
             _ => {}
@@ -760,20 +909,31 @@ impl World {
     }
 
     /// Heads are what the store holds, without a gap.
-    fn check_logs(&self, name: &str, wanted: impl Fn(&LogId) -> bool) {
+    fn check_logs(&self, name: &str, logs: impl Iterator<Item = LogId>) {
         let node = &self.nodes[name];
         if !node.handed.is_empty() {
             return;
         }
-        for (log, state) in node.replica.logs().filter(|(log, _)| wanted(log)) {
+        for log in logs {
+            let state = node.replica.log(log).expect("what is stored is known");
             let stored = &node.store.states[&log];
-            assert_eq!(stored, &state, "{name}: the stored state of a log is its state");
+            assert_eq!(
+                stored, &state,
+                "{name}: the stored state of a log is its state"
+            );
             let head = node.store.hashes.get(&(log, state.head.seq_num));
             assert_eq!(head, Some(&state.head.hash), "{name} holds its heads");
             let held = node.store.entries.range((log, 0)..=(log, u64::MAX)).count() as u64;
-            assert_eq!(held, state.head.seq_num + 1, "{name}: no entry is missing or beyond the head");
+            assert_eq!(
+                held,
+                state.head.seq_num + 1,
+                "{name}: no entry is missing or beyond the head"
+            );
             if let Some(fork) = state.forked {
-                assert!(node.store.evidence.contains_key(&(log, fork)), "{name} can prove the fork");
+                assert!(
+                    node.store.evidence.contains_key(&(log, fork)),
+                    "{name} can prove the fork"
+                );
             }
         }
         assert!(node.replica.queued() <= limits::SESSION_QUEUE_MAX + limits::SESSION_DUE_MAX);
@@ -783,14 +943,18 @@ impl World {
     pub(crate) fn check(&self) {
         let placement = self.placement(&BTreeSet::new());
         for (name, node) in &self.nodes {
-            self.check_logs(name, |_| true);
+            self.check_logs(name, node.store.states.keys().copied());
             if node.handed.is_empty() {
                 let logs = node.replica.logs().count();
                 assert_eq!(node.store.states.len(), logs, "{name} forgot a log");
             }
             for (_, state) in node.replica.logs() {
                 let allowed = placement.travels_to(&state.key, &node.unit);
-                assert!(allowed, "{name} holds a log of {} {}", state.key.unit, state.key.reach);
+                assert!(
+                    allowed,
+                    "{name} holds a log of {} {}",
+                    state.key.unit, state.key.reach
+                );
             }
         }
     }

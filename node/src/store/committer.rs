@@ -88,7 +88,8 @@ pub enum FailStop {
     },
 }
 
-/// Told once when the store stops for good; the default ends the process.
+/// Told once when the store stops for good; the default ends the process. It must not drop the
+/// store, whose closing waits for it.
 pub type OnFailStop = Arc<dyn Fn(&FailStop) + Send + Sync>;
 
 /// Bounds of the committer.
@@ -140,7 +141,10 @@ struct Queue {
     /// Answers owed for the group in work; taken away when the store stops.
     owed: Vec<Answer>,
     closing: bool,
+    /// The thread has ended its work.
     done: bool,
+    /// The owner has been told that the store stopped; the thread may hang for ever.
+    told: bool,
 }
 
 struct Shared<E> {
@@ -260,7 +264,7 @@ impl<E: Engine> Drop for Committer<E> {
         let mut queue = lock(&self.shared.queue);
         queue.closing = true;
         self.shared.changed.notify_all();
-        while !queue.done && !self.has_stopped() {
+        while !queue.done && !queue.told {
             queue = self
                 .shared
                 .changed
@@ -497,6 +501,9 @@ impl<E: Engine> Shared<E> {
             let _ = answer.send(Err(CommitError::Poisoned));
         }
         (self.on_fail_stop)(&why);
+        // Only now may a closing owner go on: by default the process has ended before this.
+        lock(&self.queue).told = true;
+        self.changed.notify_all();
     }
 }
 

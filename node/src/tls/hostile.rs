@@ -11,8 +11,10 @@ pub(crate) enum Flaw {
     OtherAlpn,
     /// Names no protocol.
     NoAlpn,
-    /// Presents nothing.
+    /// Cannot present a raw key.
     NoKey,
+    /// Says it has a raw key and presents none.
+    EmptyHand,
     /// Presents an X.509 certificate instead of a raw key.
     X509,
     /// Presents a raw key that is not the one it signs with.
@@ -23,15 +25,32 @@ pub(crate) enum Flaw {
     TwoKeys,
 }
 
-pub(crate) const FLAWS: [Flaw; 7] = [
+pub(crate) const FLAWS: [Flaw; 8] = [
     Flaw::OtherAlpn,
     Flaw::NoAlpn,
     Flaw::NoKey,
+    Flaw::EmptyHand,
     Flaw::X509,
     Flaw::StolenKey,
     Flaw::NotAKey,
     Flaw::TwoKeys,
 ];
+
+/// Promises a raw key and has none.
+#[derive(Debug)]
+struct EmptyHand;
+
+impl rustls::client::ResolvesClientCert for EmptyHand {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        None
+    }
+    fn only_raw_public_keys(&self) -> bool {
+        true
+    }
+    fn has_certs(&self) -> bool {
+        true
+    }
+}
 
 /// Presents certificates rather than raw keys.
 #[derive(Debug)]
@@ -89,6 +108,7 @@ pub(crate) fn configs(secret: &Secret, flaw: Flaw) -> TlsConfigs {
                 .with_no_client_auth();
             configs.client.alpn_protocols = vec![ALPN.to_vec()];
         }
+        Flaw::EmptyHand => configs.client.client_auth_cert_resolver = Arc::new(EmptyHand),
         Flaw::X509 => {
             configs.client.client_auth_cert_resolver = Arc::new(Certificates(key.clone()));
             configs.server.cert_resolver = Arc::new(Certificates(key));

@@ -238,7 +238,7 @@ mod tests {
         assert!(top.len() <= 256 && matches!(top[0].0, Step::Bucket(_)));
         let units: usize = top
             .iter()
-            .map(|(step, _)| tree.children(&[step.clone()]).len())
+            .map(|(step, _)| tree.children(std::slice::from_ref(step)).len())
             .sum();
         assert_eq!(units, 600);
     }

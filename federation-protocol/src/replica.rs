@@ -485,6 +485,21 @@ impl Replica {
         }
     }
 
+    /// Goes on under a new store epoch, which the driver has made durable: own logs begin anew. This is
+    /// how a node that was rolled back, or whose own log is forked, can write again. Sessions are
+    /// closed; the next hello names the epoch.
+    pub fn renew_epoch(&mut self, epoch: StoreEpoch) {
+        self.config.epoch = epoch;
+        for id in self.live_sessions() {
+            self.close(
+                id,
+                None,
+                false,
+                "this node's store has a new epoch".to_owned(),
+            );
+        }
+    }
+
     /// Lets time pass: gives the receipts that are due.
     pub fn handle_tick(&mut self, now_ms: u64) {
         self.see_time(now_ms);

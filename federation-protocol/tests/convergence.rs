@@ -5,6 +5,8 @@
 // Clippy's leave for tests covers test functions, not what they call.
 #![allow(clippy::unwrap_used)]
 
+#[path = "transcripts/store.rs"]
+mod store;
 #[path = "transcripts/words.rs"]
 mod words;
 #[path = "transcripts/world.rs"]
@@ -68,7 +70,7 @@ fn world(seed: u64) -> World {
 
 fn write(world: &mut World, name: &str, reach: Reach, in_period: bool, n: u64) {
     let period = in_period.then(|| format!("2026-{}", n % 2 + 1).parse().unwrap());
-    let size = if n % 7 == 0 { 40_000 } else { 0 };
+    let size = if n.is_multiple_of(7) { 40_000 } else { 0 };
     let part = World::part(&reach, period, &format!("{name} {n}"), size);
     // A forked log takes nothing more; its author learns so here.
     let _ = world.write(name, reach, period, vec![part]);
@@ -162,7 +164,7 @@ fn run(seed: u64, forks: bool) -> Vec<String> {
     }
     heal(&mut world);
     agree(&world, seed);
-    for (_, node) in &world.nodes {
+    for node in world.nodes.values() {
         for session in node.replica.sessions() {
             assert_eq!(
                 session.to_send, 0,

@@ -4,6 +4,8 @@
 // Clippy's leave for tests covers test functions, not what they call.
 #![allow(clippy::unwrap_used)]
 
+#[path = "transcripts/store.rs"]
+mod store;
 #[path = "transcripts/words.rs"]
 mod words;
 #[path = "transcripts/world.rs"]
@@ -18,7 +20,8 @@ use federation_protocol::{
 use keys::{Hash, StoreEpoch, UnitId};
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
-use world::{Store, World, node_secret};
+use store::Store;
+use world::{World, node_secret};
 
 const BEGIN_MS: u64 = 1_780_000_000_000;
 
@@ -122,7 +125,7 @@ fn a_gap_is_asked_for_once_however_many_entries_come_behind_it() {
     let mut world = connected();
     let entries = Forger::new(Some("2026-1"), 1).chain(400);
     for entry in &entries[200..] {
-        send(&mut world, &[entry.clone()]);
+        send(&mut world, std::slice::from_ref(entry));
     }
     send(&mut world, &entries[10..200]);
     world.stabilize(None);
@@ -404,7 +407,7 @@ fn a_time_far_ahead_is_stored_and_not_adopted_after_a_restart_either() {
     let mut forger = Forger::new(Some("2026-1"), 1);
     let far = Hlc::from_ms(BEGIN_MS + 10 * limits::CLOCK_AHEAD_MAX_MS);
     let entry = forger.entry(0, None, far, "x");
-    send(&mut world, &[entry.clone()]);
+    send(&mut world, std::slice::from_ref(&entry));
     world.stabilize(None);
     world.restart("d1", None);
     world.write("d1", Reach::Below, None, vec![]).unwrap();

@@ -8,6 +8,8 @@
 
 #[path = "transcripts/script.rs"]
 mod script;
+#[path = "transcripts/store.rs"]
+mod store;
 #[path = "transcripts/words.rs"]
 mod words;
 #[path = "transcripts/world.rs"]

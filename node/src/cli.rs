@@ -287,14 +287,16 @@ async fn run(cli: Cli, lang: Lang) -> Result<(), Refused> {
                     "home": home, "unit": identity.unit.to_string(), "root": root,
                 }));
             } else {
-                println!("{}", show::created(lang, home, &identity.unit, &root));
+                say(&show::created(lang, home, &identity.unit, &root));
             }
             Ok(())
         }
         Command::Invite { unit, tier, name, mut addresses } => {
             if addresses.is_empty() {
                 let listen = Home::settings(home).map_err(refused)?.listen;
-                addresses.extend(listen.filter(|address| !address.contains("[::]")));
+                addresses.extend(listen.filter(|address| {
+                    address.parse().is_ok_and(|a: SocketAddr| !a.ip().is_unspecified())
+                }));
             }
             if addresses.is_empty() {
                 return Err(refused("give --address HOST:PORT, where the new node reaches this one"));
@@ -303,7 +305,7 @@ async fn run(cli: Cli, lang: Lang) -> Result<(), Refused> {
             if cli.json {
                 print_json(&value);
             } else {
-                println!("{}", value["token"].as_str().unwrap_or_default());
+                say(value["token"].as_str().unwrap_or_default());
             }
             Ok(())
         }
@@ -316,7 +318,7 @@ async fn run(cli: Cli, lang: Lang) -> Result<(), Refused> {
                     "home": home, "unit": identity.unit.to_string(), "root": root,
                 }));
             } else {
-                println!("{}", show::created(lang, home, &identity.unit, &root));
+                say(&show::created(lang, home, &identity.unit, &root));
             }
             Ok(())
         }
@@ -416,10 +418,11 @@ async fn serve(
         (None, None) => LISTEN.parse().map_err(refused)?,
     };
     let hosted = host::open(home, Some(listen)).await?;
+    hosted.remember_listen(listen).map_err(refused)?;
     let socket = control::listen(&Home::control_path(home)).map_err(refused)?;
     let commands = tokio::spawn(control::serve(socket, hosted.node.clone()));
     tracing::info!(%listen, unit = %hosted.node.identity().unit, "serving");
-    println!("ready {listen}");
+    say(&format!("ready {listen}"));
     let stop = async {
         tokio::select! {
             () = stop_signal() => {}
@@ -472,7 +475,7 @@ async fn status(home: &Path, json: bool, watch: bool, lang: Lang) -> Result<(), 
                 // Clear the screen and start at its top.
                 print!("\x1b[2J\x1b[H");
             }
-            println!("{table}");
+            say(&table);
         }
         if !watch {
             return Ok(());
@@ -527,10 +530,16 @@ fn print(json: bool, value: &serde_json::Value, text: impl Fn(&serde_json::Value
     if json {
         print_json(value);
     } else {
-        println!("{}", text(value));
+        say(&text(value));
     }
 }
 
+/// Prints a line; whoever closed the pipe has read enough.
+fn say(line: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
 fn print_json(value: &serde_json::Value) {
-    println!("{value:#}");
+    say(&format!("{value:#}"));
 }

@@ -411,11 +411,9 @@ impl Enroller {
                 name: invitation.name.clone(),
                 key,
             });
-            let roster = Roster {
-                unit: identity.unit.clone(),
-                version: registry.roster_version(&identity.unit) + 1,
-                children,
-            };
+            let version = registry.roster_version(&identity.unit) + 1;
+            let roster = Roster::new(identity.unit.clone(), version, children)
+                .map_err(|_| "the roster does not take this unit")?;
             let bytes = Signed::sign(&roster, unit_secret).bytes().to_vec();
             statements.push((Domain::Roster, bytes.clone()));
             entries = announce(identity.is_root(), Domain::Roster, bytes);

@@ -86,10 +86,24 @@ pub struct Hosted {
     pub node: NodeHandle,
     stop: oneshot::Sender<()>,
     done: tokio::task::JoinHandle<Result<(), Fatal>>,
-    _home: Home,
+    home: Home,
 }
 
 impl Hosted {
+    /// Keeps the listening address in the settings, for the next start and for invitations.
+    ///
+    /// # Errors
+    /// The settings cannot be read or written.
+    pub fn remember_listen(&self, listen: SocketAddr) -> Result<(), HomeError> {
+        let mut settings = Home::settings(self.home.dir())?;
+        let listen = Some(listen.to_string());
+        if settings.listen != listen {
+            settings.listen = listen;
+            self.home.write_settings(&settings)?;
+        }
+        Ok(())
+    }
+
     /// Stops the node in order and waits for its end.
     ///
     /// # Errors
@@ -159,7 +173,7 @@ async fn run_home(
     let done = tokio::spawn(runner.run(transport, async {
         let _ = stopped.await;
     }));
-    Ok(Hosted { node, stop, done, _home: home })
+    Ok(Hosted { node, stop, done, home })
 }
 
 /// A hub keeps more pages in memory than a school.

@@ -124,12 +124,7 @@ async fn run(
                 },
             };
             let event = match message {
-                Ok((message, entries)) => {
-                    if matches!(message, Message::Hello(_)) {
-                        handle.admit();
-                    }
-                    LinkEvent::Message { session, message, entries }
-                }
+                Ok((message, entries)) => LinkEvent::Message { session, message, entries },
                 Err(reason) => LinkEvent::Misbehaved { session, reason },
             };
             if shared.events.send(event).await.is_err() {

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use federation_protocol::{
-    Config, Entry, Output, Part, Replica, Report, SessionId, Weakness,
+    Config, Entry, LogState, Message, Output, Part, Replica, Report, SessionId, Weakness,
 };
 use keys::{Domain, Hash, UnitId};
 use rand_chacha::ChaCha20Rng;
@@ -115,7 +115,6 @@ pub struct Runner {
     /// When units whose sessions ended were last heard, Unix milliseconds.
     heard: BTreeMap<UnitId, u64>,
     tasks: JoinSet<()>,
-    next_session: u64,
 }
 
 struct LinkSlot {
@@ -163,6 +162,7 @@ pub fn open(parts: Parts) -> Result<(NodeHandle, Runner), OpenNodeError> {
     let mut replica = Replica::new(config, placement)?;
     let progress = Arc::new(Progress::default());
     for state in logs {
+        check_head(&schema, &state)?;
         let next = schema.cursor(state.key.id())?;
         progress.note(state.clone(), Some(next));
         replica.restore_log(state);
@@ -204,9 +204,15 @@ pub fn open(parts: Parts) -> Result<(NodeHandle, Runner), OpenNodeError> {
         uplink: LinkState::default(),
         heard: BTreeMap::new(),
         tasks: JoinSet::new(),
-        next_session: 1,
     };
     Ok((handle, runner))
+}
+
+/// Start-up check of one log: its newest entry is there, verifies, and is the one the head names.
+fn check_head(schema: &Schema, state: &LogState) -> Result<(), SchemaError> {
+    let newest = schema.entry(state.key.id(), state.head.seq_num)?;
+    let sound = newest.is_some_and(|entry| entry.hash() == state.head.hash);
+    if sound { Ok(()) } else { Err(SchemaError::Damaged { table: "head or entry" }) }
 }
 
 /// Adds a statement by its domain's tag; one of a later release, or one that does not verify, is kept
@@ -322,7 +328,6 @@ impl Runner {
             room: self.room.clone(),
             enroller: Some(Enroller { node: self.handle.clone() }),
         };
-        // Sessions we accept get even numbers, those we dial odd ones.
         let accepting = accept_all(transport.clone(), shared.clone());
         self.tasks.spawn(accepting);
         if !self.handle.identity.uplinks.is_empty() {
@@ -330,7 +335,6 @@ impl Runner {
             let jitter = ChaCha20Rng::from_rng(&mut *self.handle.rng());
             self.tasks.spawn(dial_forever(transport.clone(), shared, uplinks, jitter));
         }
-        self.next_session = 1;
     }
 
     /// Handles one link event; returns about how many bytes it brought.
@@ -342,9 +346,19 @@ impl Runner {
                 self.replica.handle_link_up(now, session, peer);
             }
             LinkEvent::Message { session, message, entries } => {
+                if is_dialled(session) && !matches!(message, Message::Refused(_)) {
+                    self.uplink.last_success = Some(now);
+                }
                 let bytes = entries.iter().map(|entry| entry.bytes().len()).sum();
+                let hello = matches!(message, Message::Hello(_));
                 let reader = &self.handle.schema;
                 self.replica.handle_message(now, session, message, entries, reader)?;
+                // Only a peer whose chain was accepted may send us much at once.
+                if hello && self.replica.is_live(session)
+                    && let Some(slot) = self.links.get(&session)
+                {
+                    slot.link.admit();
+                }
                 return Ok(bytes);
             }
             LinkEvent::Misbehaved { session, reason } => {
@@ -353,7 +367,7 @@ impl Runner {
             LinkEvent::Down { session, reason } => {
                 self.note_heard(session);
                 self.replica.handle_link_down(session);
-                if self.links.remove(&session).is_some() && session.0 % 2 == 1 {
+                if self.links.remove(&session).is_some() && is_dialled(session) {
                     self.uplink.last_failure = Some((now, reason));
                 }
                 self.blocked.remove(&session);
@@ -627,14 +641,13 @@ impl Runner {
             heard: self.heard.clone(),
             alerts: self.alerts.iter().cloned().collect(),
             receipts: self.replica.receipts().cloned().collect(),
-            trusted: self
-                .replica
-                .trust()
-                .nodes()
-                .map(|(node, chain)| (*node, chain.unit().clone(), chain.leaf().not_after))
-                .collect(),
         }
     }
+}
+
+/// Sessions we dial get odd numbers, those we accept even ones.
+fn is_dialled(session: SessionId) -> bool {
+    session.0 % 2 == 1
 }
 
 async fn accept_all(transport: Transport, shared: LinkShared) {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use federation_protocol::{Phase, Receipt, Relation, SessionStatus};
-use keys::{NodeKey, UnitId};
+use keys::UnitId;
 use serde::{Deserialize, Serialize};
 
 use crate::handle::{NodeHandle, WriteError};
@@ -39,7 +39,6 @@ pub struct LinkReport {
     pub(crate) heard: BTreeMap<UnitId, u64>,
     pub(crate) alerts: Vec<Alert>,
     pub(crate) receipts: Vec<Receipt>,
-    pub(crate) trusted: Vec<(NodeKey, UnitId, u64)>,
 }
 
 /// The whole status, as `sanji status --json` prints it.

@@ -7,6 +7,7 @@
 //! place NODE [without=UNIT]              the roster it has seen lacks a unit, or is whole
 //! link A B [proven=NODE]                 A dials B; B may see another key
 //! bend A B version=1..2|root=UNIT|chain=NODE|garble|entries-first|bad-fork
+//! renew NODE                             its store gets a new epoch
 //! cut A B, restart NODE, snapshot NODE, rollback NODE, hold NODE, release NODE
 //! write NODE REACH PERIOD|- TEXT [x=COUNT] [size=BYTES]
 //! claim NODE UNIT OTHER                  writes a chain in which UNIT certifies OTHER's key
@@ -21,7 +22,8 @@ use std::path::Path;
 
 use federation_protocol::{Message, Reach};
 
-use super::world::{Bend, Store, World, node_secret};
+use super::store::Store;
+use super::world::{Bend, World, node_secret};
 
 /// Runs a transcript and compares it with what it says, or rewrites it.
 pub(crate) fn check(path: &Path) {
@@ -130,6 +132,7 @@ impl Runner {
                 let store = self.snapshots.remove(*name);
                 world.restart(name, Some(store.expect("a snapshot")));
             }
+            ["renew", name] => world.renew(name),
             ["hold", name] => world.nodes.get_mut(*name).unwrap().held = true,
             ["release", name] => world.release(name),
             ["write", name, to, period, text] => {

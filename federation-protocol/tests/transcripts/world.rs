@@ -8,9 +8,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use federation_protocol::{
-    Config, DigestTree, DossierPart, Entry, Hello, LogId, LogReader, LogState, Message, Output,
-    Part, Period, Placed, Placement, Reach, ReadError, Receipt, Replica, Report, SessionId,
-    Weakness, limits,
+    Config, DigestTree, DossierPart, Entry, Hello, LogId, LogState, Message, Output, Part, Period,
+    Placed, Placement, Reach, Receipt, Replica, Report, SessionId, Weakness, limits,
 };
 use keys::{
     Certificate, Chain, Hash, NodeKey, Scope, Secret, Signed, StoreEpoch, Subject, TierName, UnitId,
@@ -18,6 +17,7 @@ use keys::{
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 
+use super::store::Store;
 use super::words::Words;
 
 /// The first moment of every run, Unix milliseconds.
@@ -26,67 +26,6 @@ const BEGIN_MS: u64 = 1_780_000_000_000;
 const FRAME_SURE: usize = 256 * 1024 - 1;
 /// A run that is not quiet after so many messages never will be.
 const MESSAGES_MAX: usize = 20_000;
-
-/// What one node keeps.
-#[derive(Clone, Default)]
-pub(crate) struct Store {
-    pub(crate) entries: BTreeMap<(LogId, u64), Vec<u8>>,
-    pub(crate) evidence: BTreeMap<(LogId, u64), Vec<u8>>,
-    pub(crate) states: BTreeMap<LogId, LogState>,
-    pub(crate) receipts: BTreeMap<(UnitId, UnitId), Vec<u8>>,
-    /// The hash of each entry's envelope, and of all bytes of each: what checks need, cheaply.
-    hashes: BTreeMap<(LogId, u64), Hash>,
-    bytes: BTreeSet<Hash>,
-}
-
-impl Store {
-    /// Puts checked entries in, as if they had been appended one after the other.
-    pub(crate) fn put(&mut self, entry: &Entry) {
-        let place = (entry.log(), entry.seq_num());
-        self.entries.insert(place, entry.bytes().to_vec());
-        self.hashes.insert(place, entry.hash());
-        self.bytes.insert(Hash::of(entry.bytes()));
-        let state = LogState {
-            key: entry.key().clone(),
-            head: entry.head(),
-            forked: None,
-        };
-        self.states.insert(entry.log(), state);
-    }
-}
-
-impl LogReader for Store {
-    fn entry(&self, log: LogId, seq_num: u64) -> Result<Option<Vec<u8>>, ReadError> {
-        Ok(self.entries.get(&(log, seq_num)).cloned())
-    }
-
-    fn entries(
-        &self,
-        log: LogId,
-        from: u64,
-        count_max: usize,
-        bytes_max: usize,
-    ) -> Result<Vec<Vec<u8>>, ReadError> {
-        let mut found: Vec<Vec<u8>> = Vec::new();
-        let mut bytes = 0;
-        for ((_, _), entry) in self
-            .entries
-            .range((log, from)..=(log, u64::MAX))
-            .take(count_max)
-        {
-            if !found.is_empty() && bytes + entry.len() > bytes_max {
-                break;
-            }
-            bytes += entry.len();
-            found.push(entry.clone());
-        }
-        Ok(found)
-    }
-
-    fn fork_evidence(&self, log: LogId, seq_num: u64) -> Result<Option<Vec<u8>>, ReadError> {
-        Ok(self.evidence.get(&(log, seq_num)).cloned())
-    }
-}
 
 /// An append that was handed out and is not durable yet.
 type Handed = (u64, Vec<Entry>, Vec<LogState>, Vec<Entry>);
@@ -285,6 +224,15 @@ impl World {
             reports: Vec::new(),
         };
         self.nodes.insert(name.to_owned(), node);
+    }
+
+    /// Lets a node go on under a new store epoch.
+    pub(crate) fn renew(&mut self, name: &str) {
+        let epoch = StoreEpoch::generate(&mut self.rng);
+        let node = self.nodes.get_mut(name).unwrap();
+        node.epoch = epoch;
+        node.replica.renew_epoch(epoch);
+        self.drain(name);
     }
 
     /// Makes a node one of another federation: another root key has signed its chain.

@@ -143,10 +143,15 @@ fn receipts_cover(view: &View<'_>) -> Result<(), Broken> {
                     .and_then(|r| r.heads.iter().find(|head| head.log == state.key.id()));
                 if line.is_none_or(|line| line.hash != state.head.hash) {
                     return Err(Broken(format!(
-                        "machine {} has no receipt of {issuer} for entry {} of its log {}",
+                        "machine {} of {} has no receipt of {issuer} for entry {} of its log {} ({}, \
+                         {}); it has one of {:?}",
                         link.dialer,
+                        state.key.unit,
                         state.head.seq_num,
-                        state.key.id().short()
+                        state.key.id().short(),
+                        state.key.reach,
+                        state.key.period.map(|period| period.to_string()).unwrap_or_default(),
+                        receipt.map(|r| (r.time_ms, r.heads.len(), line.map(|line| line.seq_num))),
                     )));
                 }
             }

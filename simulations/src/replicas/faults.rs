@@ -83,7 +83,8 @@ impl World {
                 Reach::To(self.topology.units[to].id.clone())
             }
         };
-        if rng.chance(25) {
+        // What travels below are statements: nobody above a unit writes its records.
+        if reach == Reach::Below || rng.chance(25) {
             let sizes = (0..rng.between(1, 3))
                 .map(|_| {
                     let large = rng.chance(2);
@@ -306,6 +307,7 @@ impl World {
     /// Faults stop: links connect, machines run, clones and attackers are gone.
     pub(super) fn heal(&mut self) {
         self.phase = Phase::Healing;
+        self.forget_plans();
         for machine in 0..self.machines.len() {
             self.machines[machine].commit_ms = 10;
             self.machines[machine].disk_full = false;

@@ -108,6 +108,10 @@ impl World {
         for side in [0, 1] {
             let wait = delay + self.rngs.net.between(0, 50);
             self.schedule(wait, Event::Connected(id, side));
+            // Nothing reaches an end before it has heard of the connection.
+            if let Some(conn) = self.conns.get_mut(&id) {
+                conn.ends[1 - side].last_arrival = self.now + wait;
+            }
         }
         id
     }

@@ -315,6 +315,13 @@ impl World {
         self.next_event += 1;
     }
 
+    /// Drops what fate had planned: the ends of faults, boots and attacks.
+    pub(super) fn forget_plans(&mut self) {
+        self.queue.retain(|_, event| {
+            !matches!(event, Event::Mend(_) | Event::Boot(_) | Event::Act | Event::Attack(_))
+        });
+    }
+
     /// Notes what happened, for the checks at the end of the step.
     pub(super) fn tell(&mut self, seen: Seen) {
         self.seen.push(seen);

@@ -619,3 +619,30 @@ pub fn root_chain(
 pub fn sign_statement<T: Payload>(payload: &T, unit_secret: &Secret) -> (Domain, Vec<u8>) {
     (T::DOMAIN, Signed::sign(payload, unit_secret).bytes().to_vec())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // protocol.md R27
+    #[test]
+    fn a_token_is_one_line_and_comes_back_as_it_was() {
+        let token = Token {
+            addresses: vec!["hub.example:7350".to_owned()],
+            root: Hash::of(b"root"),
+            secret: Hash::of(b"secret"),
+            unit: "school-1".parse().unwrap(),
+            tier: "school".parse().unwrap(),
+            name: "School".to_owned(),
+            expires_ms: 7,
+            same_unit: false,
+        };
+        let line = token.to_line();
+        assert!(line.starts_with("sanji1.") && !line.contains(char::is_whitespace));
+        assert_eq!(Token::from_line(&format!("  {line}\n")), Ok(token));
+        let (short, other) = (&line[..line.len() - 1], line.replace("sanji1.", "sanji2."));
+        for bad in [short, other.as_str(), "", "sanji1.", "sanji1.*"] {
+            assert_eq!(Token::from_line(bad), Err(NotAToken), "{bad}");
+        }
+    }
+}

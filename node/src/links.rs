@@ -55,7 +55,7 @@ pub(crate) struct LinkShared {
 /// Runs a link we dialled until it ends.
 pub(crate) async fn run_dialled(shared: LinkShared, session: SessionId, link: Link) {
     let (handle, writer, reader) = link.split();
-    run(shared, session, handle, writer, reader, None).await;
+    run(shared, session, handle, writer, reader, First::Awaited).await;
 }
 
 /// Runs a link we accepted: a first frame that asks to enrol is answered here, any other opens a
@@ -79,7 +79,7 @@ pub(crate) async fn run_accepted(shared: LinkShared, session: SessionId, link: L
     }
     match Message::from_bytes(&first) {
         Ok(hello @ Message::Hello(_)) => {
-            run(shared, session, handle, writer, reader, Some(hello)).await;
+            run(shared, session, handle, writer, reader, First::Here(hello)).await;
         }
         Ok(other) => {
             let reason = Misbehaved::Unexpected { what: other.name() };
@@ -89,13 +89,23 @@ pub(crate) async fn run_accepted(shared: LinkShared, session: SessionId, link: L
     }
 }
 
+/// Where a link's first message is.
+enum First {
+    /// Read already.
+    Here(Message),
+    /// Still to come.
+    Awaited,
+    /// Behind us.
+    Passed,
+}
+
 async fn run(
     shared: LinkShared,
     session: SessionId,
     handle: LinkHandle,
     writer: FrameWriter,
     mut reader: FrameReader,
-    first: Option<Message>,
+    mut first: First,
 ) {
     let (outgoing, queue) = mpsc::channel(WRITER_QUEUE);
     let up = LinkEvent::Up {
@@ -109,26 +119,38 @@ async fn run(
     }
     let write = write_all(queue, writer, handle.clone(), shared.room.clone());
     let read = async {
-        let mut first = first;
         loop {
-            let message = match first.take() {
-                Some(hello) => Ok((hello, Vec::new())),
-                None => match reader.read().await {
-                    Ok(Some(bytes)) => check(&bytes),
-                    Ok(None) => break,
-                    Err(error) if error.is_misbehaviour() => {
-                        tracing::debug!(%error, "frame refused");
-                        Err(Misbehaved::Message { what: "frame" })
+            // Until the hello, nothing larger than one is read, and nothing else is looked into.
+            let frame = match std::mem::replace(&mut first, First::Passed) {
+                First::Here(hello) => {
+                    let event = LinkEvent::Message { session, message: hello, entries: Vec::new() };
+                    if shared.events.send(event).await.is_err() {
+                        break;
                     }
-                    Err(_) => break,
-                },
+                    continue;
+                }
+                First::Awaited => reader.read_first(limits::HELLO_SIZE_MAX, HELLO_DEADLINE).await,
+                First::Passed => reader.read().await,
             };
-            let event = match message {
-                Ok((message, entries)) => LinkEvent::Message { session, message, entries },
-                Err(reason) => LinkEvent::Misbehaved { session, reason },
+            let message = match frame {
+                Ok(Some(bytes)) => check(&bytes),
+                Ok(None) => break,
+                Err(error) if error.is_misbehaviour() => {
+                    tracing::debug!(%error, "frame refused");
+                    Err(Misbehaved::Message { what: "frame" })
+                }
+                Err(_) => break,
+            };
+            let (event, misbehaved) = match message {
+                Ok((message, entries)) => (LinkEvent::Message { session, message, entries }, false),
+                Err(reason) => (LinkEvent::Misbehaved { session, reason }, true),
             };
             if shared.events.send(event).await.is_err() {
                 break;
+            }
+            if misbehaved {
+                // Nothing more is read from it; the run loop tells it why and closes.
+                std::future::pending::<()>().await;
             }
         }
     };
@@ -146,19 +168,15 @@ async fn run(
     let _ = shared.events.send(LinkEvent::Down { session, reason }).await;
 }
 
-/// Decodes a message and checks the entries in it: the costly part, done beside the run loop.
+/// Decodes a message and checks the entries in it: the costly part, done beside the run loop. Entries
+/// of a later version are left out: they are asked for again once this node was updated.
 fn check(bytes: &[u8]) -> Result<(Message, Vec<Entry>), Misbehaved> {
-    let (message, raw) = match Message::from_bytes(bytes)? {
-        Message::Entries(raw) => (Message::Entries(Vec::new()), raw),
-        Message::Fork(first, second) => {
-            let empty = || Vec::new().into();
-            (Message::Fork(empty(), empty()), vec![first, second])
-        }
-        message => (message, Vec::new()),
-    };
-    let raw = raw.into_iter().map(Vec::<u8>::from);
-    let entries: Result<Vec<Entry>, _> = raw.map(Entry::verify).collect();
-    Ok((message, entries?))
+    let mut message = Message::from_bytes(bytes)?;
+    let (entries, newer) = message.take_entries()?;
+    if newer > 0 {
+        tracing::warn!(newer, "entries of a later version; update sanji to read them");
+    }
+    Ok((message, entries))
 }
 
 async fn write_all(

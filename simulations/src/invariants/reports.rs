@@ -36,7 +36,8 @@ impl Invariant for Reports {
                 Err(Broken(format!("machine {machine} reported {report:?}")))
             }
             Seen::Closed { machine, honest: true, misbehaved, reason } => {
-                let expected = reason.contains("another session") || reason.contains("disk is full");
+                let known = ["another session", "disk is full", "new epoch"];
+                let expected = known.iter().any(|known| reason.contains(known));
                 if *misbehaved || !expected {
                     return Err(Broken(format!("machine {machine} closed a session: {reason}")));
                 }

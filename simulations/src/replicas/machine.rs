@@ -96,8 +96,6 @@ pub struct Running {
     pub projection: Projection,
     /// Units on the rosters read so far.
     pub known: BTreeSet<usize>,
-    /// Reaches in which this store's epoch has introduced itself by a statement.
-    pub introduced: BTreeSet<Reach>,
     /// When a tick is scheduled.
     pub tick_at: Option<u64>,
     /// What the clock showed last, and when: it never runs backwards within a process.
@@ -164,14 +162,6 @@ impl Machine {
         for bytes in self.disk.receipts.values() {
             replica.restore_receipt(bytes.clone());
         }
-        let introduced = self
-            .disk
-            .states
-            .values()
-            .filter(|state| state.key.author == self.node && state.key.epoch == self.disk.epoch)
-            .filter(|state| state.key.period.is_none())
-            .map(|state| state.key.reach.clone())
-            .collect();
         let mut projection = Projection::new(parts_dropped);
         projection.rebuild(&self.disk, &self.disk.states, None);
         self.incarnation += 1;
@@ -185,7 +175,6 @@ impl Machine {
             waiting: BTreeMap::new(),
             projection,
             known,
-            introduced,
             tick_at: None,
             shown: (now, shown),
             held_back: Vec::new(),

@@ -12,7 +12,7 @@ use super::{Mutation, Options};
 use crate::invariants::Invariants;
 use crate::outcome::{Failure, Outcome};
 use crate::rng::Rng;
-use federation_protocol::{Entry, EntryError};
+use federation_protocol::{Entry, EntryError, Reach};
 use keys::{Hash, Hasher, NodeKey};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -194,6 +194,14 @@ impl World {
     fn live(&mut self) -> Result<(), Failure> {
         for machine in 0..self.machines.len() {
             self.open(machine);
+        }
+        // Whoever stands above others tells them its certificate first: its receipts name it.
+        for machine in 0..self.machines.len() {
+            let unit = self.machines[machine].unit;
+            if self.topology.units.iter().any(|below| below.parent == Some(unit)) {
+                let wish = Wish::Statements { reach: Reach::Below, sizes: vec![100] };
+                self.schedule(0, Event::Wish(machine, wish));
+            }
         }
         self.schedule(10, Event::Act);
         let steps = self.options.steps.unwrap_or_else(|| self.rngs.acts.between(1_000, 3_000));

@@ -1,6 +1,6 @@
 //! What users write: rosters, statements, and records in dossiers, each in the log of its reach.
 
-use super::machine::{Input, Wish, new_epoch, roster_of};
+use super::machine::{Wish, new_epoch, roster_of};
 use super::projection::Projection;
 use super::seen::Seen;
 use super::world::World;
@@ -36,26 +36,20 @@ impl World {
     }
 
     /// Gives a store a new epoch, so that its node writes new logs: all that was accepted is made
-    /// durable and acknowledged first, then the store is opened again.
+    /// durable and acknowledged first, then the epoch.
     pub(super) fn renew(&mut self, machine: usize) -> Result<(), String> {
         self.settle(machine)?;
         while self.machines[machine].disk.waiting() > 0 {
             self.durable(machine)?;
         }
-        self.machines[machine].disk.epoch = new_epoch(&mut self.rngs.write);
-        let inbox = self.machines[machine]
-            .running
-            .as_mut()
-            .map(|running| std::mem::take(&mut running.inbox))
-            .unwrap_or_default();
-        self.cut_machine(machine);
-        self.open(machine);
-        for input in inbox {
-            if let Input::Write(_) = input {
-                self.enqueue(machine, input);
-            }
+        let epoch = new_epoch(&mut self.rngs.write);
+        let state = &mut self.machines[machine];
+        state.disk.epoch = epoch;
+        if let Some(running) = &mut state.running {
+            running.replica.renew_epoch(epoch);
+            running.epoch_spent = false;
         }
-        Ok(())
+        self.settle(machine)
     }
 
     fn write(&mut self, machine: usize, now: u64, wish: &Wish) -> Result<(), WriteError> {
@@ -92,7 +86,7 @@ impl World {
         Reach::Up(tier.parse().expect("a tier's name is valid"))
     }
 
-    /// Signs one entry in the machine's own log; an author new to a reach introduces itself there.
+    /// Signs one entry in the machine's own log.
     fn write_entry(
         &mut self,
         machine: usize,
@@ -104,11 +98,6 @@ impl World {
         let state = &mut self.machines[machine];
         let running = state.running.as_mut().ok_or(WriteError::Forked)?;
         let rng = &mut self.rngs.write;
-        if period.is_some() && !running.introduced.contains(reach) {
-            let part = Part::Statement { domain: "sanji/1/presence".to_owned(), bytes: vec![0xf6] };
-            running.replica.write(now, reach.clone(), None, vec![part], rng)?;
-        }
-        running.introduced.insert(reach.clone());
         let (number, hash) = running.replica.write(now, reach.clone(), period, parts, rng)?;
         running.waiting.entry(number).or_default().push(hash);
         self.tell(Seen::Asked { machine, hash });

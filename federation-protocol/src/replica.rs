@@ -270,13 +270,13 @@ impl Replica {
 
     /// Returns the digest tree over the logs of `unit` and below that `audience` may hold.
     pub fn digest(&self, unit: &UnitId, audience: &UnitId) -> DigestTree {
-        let states: Vec<_> = self
+        let within = self
             .logs
-            .all()
-            .filter(|(_, state)| {
-                self.placement.is_within(unit, &state.key.unit)
-                    && self.placement.travels_to(&state.key, audience)
-            })
+            .units()
+            .filter(|below| self.placement.is_within(unit, below));
+        let states: Vec<_> = within
+            .flat_map(|below| self.logs.of_unit(below))
+            .filter(|(_, state)| self.placement.travels_to(&state.key, audience))
             .collect();
         DigestTree::build(states.iter().map(|(id, state)| (*id, state)))
     }

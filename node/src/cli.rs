@@ -1,6 +1,10 @@
 //! The command line: words that scripts and people rely on. Exit codes: 0 done, 1 refused or failed
 //! with a reason on stderr, 2 bad usage.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "the command line talks to the terminal")]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "the command line talks to the terminal"
+)]
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
@@ -13,10 +17,11 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use keys::{TierName, UnitId};
 
 use crate::enrol::Token;
-use crate::home::Home;
-use crate::host::{self, HostError, NewFederation};
+use crate::home::{Home, HomeError, Settings};
+use crate::host::{self, NewFederation};
 use crate::label::Lang;
 use crate::request::{Refused, Request, answer};
+use crate::show::Failure;
 use crate::{control, show};
 
 /// Where nodes listen unless told otherwise.
@@ -27,7 +32,12 @@ const LISTEN: &str = "[::]:7350";
 #[command(name = "sanji", version, about, max_term_width = 100)]
 struct Cli {
     /// The node's home folder.
-    #[arg(long, global = true, default_value = "./sanji-home", value_name = "DIR")]
+    #[arg(
+        long,
+        global = true,
+        default_value = "./sanji-home",
+        value_name = "DIR"
+    )]
     home: PathBuf,
     /// Print machine-readable JSON.
     #[arg(long, global = true)]
@@ -179,7 +189,12 @@ enum Command {
         output: PathBuf,
     },
     /// Examine the home: store, entries, certificate, disk.
-    Doctor,
+    Doctor {
+        /// Replace a store that is damaged: it is moved aside, and a new one is filled again by the
+        /// node above. Only while the node is stopped.
+        #[arg(long)]
+        repair: bool,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -215,7 +230,9 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let lang = cli.lang.unwrap_or_else(environment_lang);
     start_logging();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -226,8 +243,9 @@ pub fn main() -> ExitCode {
     match runtime.block_on(run(cli, lang)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("sanji: {}", failure.message);
-            for line in failure.details {
+            let refused = failure.refused(lang);
+            eprintln!("sanji: {}", refused.message);
+            for line in refused.details {
                 eprintln!("  {line}");
             }
             ExitCode::from(1)
@@ -246,8 +264,9 @@ fn environment_lang() -> Lang {
 fn start_logging() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("SANJI_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error"));
-    let builder =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     if std::env::var("SANJI_LOG_FORMAT").is_ok_and(|format| format == "json") {
         builder.json().init();
     } else {
@@ -255,31 +274,38 @@ fn start_logging() {
     }
 }
 
-impl From<HostError> for Refused {
-    fn from(error: HostError) -> Self {
-        Self { message: error.to_string(), details: Vec::new() }
-    }
+fn refused<E: std::fmt::Display>(error: E) -> Failure {
+    Failure::Refused(Refused {
+        message: error.to_string(),
+        details: Vec::new(),
+    })
 }
 
-fn refused<E: std::fmt::Display>(error: E) -> Refused {
-    Refused { message: error.to_string(), details: Vec::new() }
-}
-
-async fn run(cli: Cli, lang: Lang) -> Result<(), Refused> {
+async fn run(cli: Cli, lang: Lang) -> Result<(), Failure> {
     let home = cli.home.as_path();
     match cli.command {
-        Command::Demo(args) => crate::demo::run(args, lang)
-            .await
-            .map_err(|error| Refused { message: error.message(lang), details: Vec::new() }),
-        Command::Init { unit, tier, name, origin, tiers } => {
+        Command::Demo(args) => Ok(crate::demo::run(args, lang).await?),
+        Command::Init {
+            unit,
+            tier,
+            name,
+            origin,
+            tiers,
+        } => {
             if !tiers.contains(&tier) {
-                return Err(refused(format!("tier {tier} is not among the tiers")));
+                return Err(Failure::label("error-tier-unknown").with("tier", tier));
             }
             if !keys::certificate::name_is_valid(&name) {
-                return Err(refused("the name must have 1 to 80 bytes and no control characters"));
+                return Err(Failure::label("error-name"));
             }
             let origin = origin.unwrap_or_else(|| format!("sanji.{unit}"));
-            let new = NewFederation { unit, tier, name, origin, tiers };
+            let new = NewFederation {
+                unit,
+                tier,
+                name,
+                origin,
+                tiers,
+            };
             let identity = host::init(home, new).await?;
             let root = crate::enrol::fingerprint(&identity.root).to_string();
             if cli.json {
@@ -291,17 +317,34 @@ async fn run(cli: Cli, lang: Lang) -> Result<(), Refused> {
             }
             Ok(())
         }
-        Command::Invite { unit, tier, name, mut addresses } => {
+        Command::Invite {
+            unit,
+            tier,
+            name,
+            mut addresses,
+        } => {
             if addresses.is_empty() {
-                let listen = Home::settings(home).map_err(refused)?.listen;
+                let listen = settings(home)?.listen;
                 addresses.extend(listen.filter(|address| {
-                    address.parse().is_ok_and(|a: SocketAddr| !a.ip().is_unspecified())
+                    address
+                        .parse()
+                        .is_ok_and(|a: SocketAddr| !a.ip().is_unspecified())
                 }));
             }
             if addresses.is_empty() {
-                return Err(refused("give --address HOST:PORT, where the new node reaches this one"));
+                return Err(Failure::label("error-address"));
             }
-            let value = ask(home, Request::Invite { unit, tier, name, addresses }, |_, _| {}).await?;
+            let value = ask(
+                home,
+                Request::Invite {
+                    unit,
+                    tier,
+                    name,
+                    addresses,
+                },
+                |_, _| {},
+            )
+            .await?;
             if cli.json {
                 print_json(&value);
             } else {
@@ -310,7 +353,7 @@ async fn run(cli: Cli, lang: Lang) -> Result<(), Refused> {
             Ok(())
         }
         Command::Join { token } => {
-            let token = Token::from_line(&token).map_err(refused)?;
+            let token = Token::from_line(&token)?;
             let identity = host::join(home, &token).await?;
             let root = crate::enrol::fingerprint(&identity.root).to_string();
             if cli.json {
@@ -322,11 +365,24 @@ async fn run(cli: Cli, lang: Lang) -> Result<(), Refused> {
             }
             Ok(())
         }
-        Command::Serve { listen, stop_with_stdin } => serve(home, listen, stop_with_stdin).await,
-        Command::Import { kind, period, file, dry_run } => {
+        Command::Serve {
+            listen,
+            stop_with_stdin,
+        } => serve(home, listen, stop_with_stdin).await,
+        Command::Import {
+            kind,
+            period,
+            file,
+            dry_run,
+        } => {
             let file = std::path::absolute(&file).map_err(refused)?;
-            let request =
-                Request::Import { kind, period, file, dry_run, lang: lang.tag().to_owned() };
+            let request = Request::Import {
+                kind,
+                period,
+                file,
+                dry_run,
+                lang: lang.tag().to_owned(),
+            };
             let bar = progress_bar(cli.json);
             let value = ask(home, request, |done, total| {
                 bar.set_length(total);
@@ -337,19 +393,38 @@ async fn run(cli: Cli, lang: Lang) -> Result<(), Refused> {
             print(cli.json, &value?, |value| show::imported(lang, value));
             Ok(())
         }
-        Command::Edit { period, student, record, set } => {
+        Command::Edit {
+            period,
+            student,
+            record,
+            set,
+        } => {
             let set: Option<BTreeMap<String, String>> = set
                 .iter()
-                .map(|pair| Some(pair.split_once('=').map(|(n, v)| (n.to_owned(), v.to_owned()))?))
+                .map(|pair| pair.split_once('='))
+                .map(|pair| pair.map(|(n, v)| (n.to_owned(), v.to_owned())))
                 .collect();
-            let set = set.ok_or_else(|| refused("give changes as FIELD=VALUE"))?;
-            let request = Request::Edit { period, subject: student, record, set };
+            let set = set.ok_or_else(|| Failure::label("error-set"))?;
+            let request = Request::Edit {
+                period,
+                subject: student,
+                record,
+                set,
+            };
             let value = ask(home, request, |_, _| {}).await?;
             print(cli.json, &value, |value| show::edited(lang, value));
             Ok(())
         }
-        Command::Show { student, period, unit } => {
-            let request = Request::Show { subject: student, period, unit };
+        Command::Show {
+            student,
+            period,
+            unit,
+        } => {
+            let request = Request::Show {
+                subject: student,
+                period,
+                unit,
+            };
             let value = ask(home, request, |_, _| {}).await?;
             print(cli.json, &value, |value| show::records(lang, value));
             Ok(())
@@ -369,21 +444,41 @@ async fn run(cli: Cli, lang: Lang) -> Result<(), Refused> {
             print_json(&ask(home, Request::Receipts, |_, _| {}).await?);
             Ok(())
         }
-        Command::Export { kind, period, unit, format, output } => {
+        Command::Export {
+            kind,
+            period,
+            unit,
+            format,
+            output,
+        } => {
             let file = std::path::absolute(&output).map_err(refused)?;
             let lang_tag = lang.tag().to_owned();
-            let request = Request::Export { kind, period, unit, file, format, lang: lang_tag };
+            let request = Request::Export {
+                kind,
+                period,
+                unit,
+                file,
+                format,
+                lang: lang_tag,
+            };
             let value = ask(home, request, |_, _| {}).await?;
             print(cli.json, &value, |value| show::exported(lang, value));
             Ok(())
         }
-        Command::Doctor => {
+        Command::Doctor { repair: true } => {
+            let aside = crate::repair::repair(home).await.map_err(refused)?;
+            let value = serde_json::json!({ "repaired": aside.is_some(), "aside": aside });
+            print(cli.json, &value, |value| show::repaired(lang, value));
+            Ok(())
+        }
+        Command::Doctor { repair: false } => {
             let value = ask(home, Request::Doctor, |_, _| {}).await?;
             print(cli.json, &value, |value| show::examined(lang, value));
-            let bad = value["findings"]
-                .as_array()
-                .is_some_and(|findings| findings.iter().any(|f| f["severity"] == "error"));
-            if bad { Err(refused(crate::label::word(lang, "doctor-found"))) } else { Ok(()) }
+            if crate::doctor::found_errors(&value) {
+                Err(refused(crate::label::word(lang, "doctor-found")))
+            } else {
+                Ok(())
+            }
         }
     }
 }
@@ -393,25 +488,34 @@ async fn ask(
     home: &Path,
     request: Request,
     mut progress: impl FnMut(u64, u64),
-) -> Result<serde_json::Value, Refused> {
+) -> Result<serde_json::Value, Failure> {
     let socket = Home::control_path(home);
-    if let Some(reply) =
-        control::ask(&socket, &request, &mut progress).await.map_err(refused)?
+    if let Some(reply) = control::ask(&socket, &request, &mut progress)
+        .await
+        .map_err(refused)?
     {
-        return reply;
+        return Ok(reply?);
     }
     let hosted = host::open(home, None).await?;
     let reply = answer(&hosted.node, request, progress).await;
     hosted.stop().await.map_err(refused)?;
-    reply
+    Ok(reply?)
+}
+
+/// Reads what people may change of a home, which must be one.
+fn settings(home: &Path) -> Result<Settings, Failure> {
+    if !Home::exists(home) {
+        return Err(HomeError::Missing { dir: home.to_owned() }.into());
+    }
+    Ok(Home::settings(home)?)
 }
 
 async fn serve(
     home: &Path,
     listen: Option<SocketAddr>,
     stop_with_stdin: bool,
-) -> Result<(), Refused> {
-    let settings = Home::settings(home).map_err(refused)?;
+) -> Result<(), Failure> {
+    let settings = settings(home)?;
     let listen = match (listen, &settings.listen) {
         (Some(listen), _) => listen,
         (None, Some(text)) => text.parse().map_err(refused)?,
@@ -463,7 +567,7 @@ pub(crate) async fn stop_signal() {
     }
 }
 
-async fn status(home: &Path, json: bool, watch: bool, lang: Lang) -> Result<(), Refused> {
+async fn status(home: &Path, json: bool, watch: bool, lang: Lang) -> Result<(), Failure> {
     loop {
         let value = ask(home, Request::Status, |_, _| {}).await?;
         if json {
@@ -487,7 +591,7 @@ async fn status(home: &Path, json: bool, watch: bool, lang: Lang) -> Result<(), 
     }
 }
 
-fn generate(args: &GenerateArgs) -> Result<(), Refused> {
+fn generate(args: &GenerateArgs) -> Result<(), Failure> {
     let kind = known_kind(&args.kind)?;
     let part = match args.delta {
         None => crate::generate::Part::Semester,
@@ -505,12 +609,13 @@ fn generate(args: &GenerateArgs) -> Result<(), Refused> {
 }
 
 /// Returns a kind that ships with the program.
-fn known_kind(id: &str) -> Result<tiers::Kind, Refused> {
-    host::FIRST_KINDS
-        .iter()
-        .filter_map(|text| tiers::Kind::parse(text).ok())
-        .find(|kind| kind.id() == id)
-        .ok_or_else(|| refused(format!("no kind {id} comes with this program")))
+fn known_kind(id: &str) -> Result<tiers::Kind, Failure> {
+    let kinds = host::FIRST_KINDS.iter().filter_map(|text| tiers::Kind::parse(text).ok());
+    let (found, others): (Vec<_>, Vec<_>) = kinds.partition(|kind| kind.id() == id);
+    found.into_iter().next().ok_or_else(|| {
+        let known: Vec<&str> = others.iter().map(tiers::Kind::id).collect();
+        Failure::label("error-kind-unknown").with("kind", id).with("known", known.join(", "))
+    })
 }
 
 fn progress_bar(json: bool) -> ProgressBar {

@@ -65,9 +65,10 @@ async fn serve_one(stream: UnixStream, node: &NodeHandle) -> io::Result<()> {
                 Ok(value) => Reply::Done(value),
                 Err(refused) => Reply::Refused(refused),
             },
-            Err(error) => {
-                Reply::Refused(Refused { message: error.to_string(), details: Vec::new() })
-            }
+            Err(error) => Reply::Refused(Refused {
+                message: error.to_string(),
+                details: Vec::new(),
+            }),
         }
     };
     tokio::pin!(reply);
@@ -79,7 +80,14 @@ async fn serve_one(stream: UnixStream, node: &NodeHandle) -> io::Result<()> {
             }
             Ok(()) = steps.changed() => *steps.borrow_and_update(),
         };
-        send(&mut write, &Reply::Progress { done: step.0, total: step.1 }).await?;
+        send(
+            &mut write,
+            &Reply::Progress {
+                done: step.0,
+                total: step.1,
+            },
+        )
+        .await?;
     }
 }
 
@@ -122,5 +130,8 @@ pub async fn ask(
             Reply::Refused(refused) => return Ok(Some(Err(refused))),
         }
     }
-    Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the node ended before it answered"))
+    Err(io::Error::new(
+        io::ErrorKind::UnexpectedEof,
+        "the node ended before it answered",
+    ))
 }

@@ -53,13 +53,18 @@ pub async fn run(args: DemoArgs, lang: Lang) -> Result<(), DemoError> {
     if !(2..=10_000).contains(&args.students) || !(1..=100).contains(&args.per_student) {
         return Err(DemoError::Options);
     }
-    let program = std::env::current_exe()
-        .map_err(|source| DemoError::File { path: PathBuf::from("/proc/self/exe"), source })?;
+    let program = std::env::current_exe().map_err(|source| DemoError::File {
+        path: PathBuf::from("/proc/self/exe"),
+        source,
+    })?;
     folder::prepare(&args.dir)?;
     let records = u64::from(args.students) * u64::from(args.per_student) * 4;
     let mut stage = Stage::new(lang, program, &args.dir, records, args.plain);
-    let plan =
-        Plan { dir: args.dir.clone(), students: args.students, per_student: args.per_student };
+    let plan = Plan {
+        dir: args.dir.clone(),
+        students: args.students,
+        per_student: args.per_student,
+    };
     let told = {
         let story = async {
             story::tell(&mut stage, &plan).await?;
@@ -88,7 +93,9 @@ pub async fn run(args: DemoArgs, lang: Lang) -> Result<(), DemoError> {
 fn invite_to_try(stage: &mut Stage) {
     let lang = stage.lang;
     let mut lines = vec![format!("\n{}", word(lang, "demo-serving"))];
-    let program = std::env::args().next().unwrap_or_else(|| "sanji".to_owned());
+    let program = std::env::args()
+        .next()
+        .unwrap_or_else(|| "sanji".to_owned());
     let city = stage.home(CITY).display().to_string();
     let school = stage.home(LONELY).display().to_string();
     for (home, command) in [

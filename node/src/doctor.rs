@@ -13,7 +13,7 @@ const VALUES: usize = 256;
 /// Damaged values listed; the rest is counted.
 const LISTED_MAX: usize = 20;
 /// What helps when the store itself is damaged.
-const MEND: &str = "stop the node, keep a copy of the home, and restore the newest backup";
+const MEND: &str = "stop the node and run `sanji doctor --repair`, or restore the newest backup";
 /// A certificate that ends within so many days is worth a word.
 const EXPIRY_WARNING_DAYS: u64 = 30;
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
@@ -72,7 +72,12 @@ pub async fn examine(node: &NodeHandle) -> Result<Value, StatusError> {
     let identity = node.identity();
     let now = node.clock().now_ms();
     let ends = identity.chain.verify(&identity.root).map_or(0, |chain| {
-        chain.certificates().iter().map(|c| c.value().not_after).min().unwrap_or(0)
+        chain
+            .certificates()
+            .iter()
+            .map(|c| c.value().not_after)
+            .min()
+            .unwrap_or(0)
     });
     let days = ends.saturating_sub(now) / DAY_MS;
     if days <= EXPIRY_WARNING_DAYS {
@@ -101,11 +106,15 @@ pub async fn examine(node: &NodeHandle) -> Result<Value, StatusError> {
     }))
 }
 
+/// Tells whether an examination found something that is wrong, not only worth a word.
+pub fn found_errors(examined: &Value) -> bool {
+    let findings = examined["findings"].as_array();
+    findings.is_some_and(|findings| findings.iter().any(|f| f["severity"] == "error"))
+}
+
 /// Reads every stored value; returns how many are sound, and a finding for each that is not.
 fn read_all(kv: &dyn Kv) -> (u64, Vec<Value>) {
-    let finding = |text: String| {
-        json!({ "severity": "error", "what": "damaged-store", "text": text, "do": MEND })
-    };
+    let finding = |text: String| json!({ "severity": "error", "what": "damaged-store", "text": text, "do": MEND });
     let (mut values, mut damaged, mut findings) = (0, 0_usize, Vec::new());
     let (mut from, end) = (Vec::new(), prefix_end(&[]));
     loop {
@@ -118,7 +127,10 @@ fn read_all(kv: &dyn Kv) -> (u64, Vec<Value>) {
             Err(StoreError::Corrupt { key }) => {
                 damaged += 1;
                 if damaged <= LISTED_MAX {
-                    findings.push(finding(format!("the value under key {} is damaged", hex::encode(&key))));
+                    findings.push(finding(format!(
+                        "the value under key {} is damaged",
+                        hex::encode(&key)
+                    )));
                 }
                 // Those before it in its page are sound and are not worth a second look.
                 from = key;

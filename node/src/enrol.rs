@@ -78,7 +78,10 @@ pub struct NotAToken;
 impl Token {
     /// Returns the one line a person carries.
     pub fn to_line(&self) -> String {
-        format!("{TOKEN_PREFIX}{}", URL_SAFE_NO_PAD.encode(keys::cbor::to_vec(self)))
+        format!(
+            "{TOKEN_PREFIX}{}",
+            URL_SAFE_NO_PAD.encode(keys::cbor::to_vec(self))
+        )
     }
 
     /// Reads the line.
@@ -109,7 +112,12 @@ pub fn fingerprint(root: &UnitKey) -> Hash {
 }
 
 /// What the proof of a token covers: this very link, the unit and both keys.
-fn claimed_bytes(link: &LinkHandle, unit: &UnitId, unit_key: Option<UnitKey>, node: NodeKey) -> Vec<u8> {
+fn claimed_bytes(
+    link: &LinkHandle,
+    unit: &UnitId,
+    unit_key: Option<UnitKey>,
+    node: NodeKey,
+) -> Vec<u8> {
     let unit_key = unit_key.map(|key| *key.as_bytes());
     keys::cbor::to_vec(&(
         "sanji/1/join",
@@ -258,7 +266,10 @@ pub async fn invite(
     };
     if !fits {
         let known: Vec<_> = tiers.iter().map(TierName::as_str).collect();
-        return Err(InviteError::Tier { tier, known: known.join(", ") });
+        return Err(InviteError::Tier {
+            tier,
+            known: known.join(", "),
+        });
     }
     let expires_ms = node.clock().now_ms() + INVITATION_DAYS * DAY_MS;
     let secret = Hash::from_bytes(node.random());
@@ -303,7 +314,10 @@ impl Enroller {
         reader: &mut FrameReader,
     ) {
         let identity = self.node.identity();
-        let offer = Offer { root: identity.root, chain: identity.chain.to_bytes().into() };
+        let offer = Offer {
+            root: identity.root,
+            chain: identity.chain.to_bytes().into(),
+        };
         if writer.write(&keys::cbor::to_vec(&offer)).await.is_err() {
             return;
         }
@@ -316,7 +330,11 @@ impl Enroller {
             Err(reason) => {
                 tracing::warn!(peer = %link.remote_address(), reason, "enrolment refused");
                 let refused = Some(reason.to_owned());
-                keys::cbor::to_vec(&Answer { refused, chain: None, statements: Vec::new() })
+                keys::cbor::to_vec(&Answer {
+                    refused,
+                    chain: None,
+                    statements: Vec::new(),
+                })
             }
         };
         if writer.write(&answer).await.is_ok() {
@@ -335,7 +353,14 @@ impl Enroller {
         let _one_at_a_time = self.node.enrolling.lock().await;
         const UNKNOWN: &str = "the invitation is unknown, used or expired";
         let key = Schema::invitation_key(&ask.invitation);
-        let stored = self.node.schema().kv().get(&key).ok().flatten().ok_or(UNKNOWN)?;
+        let stored = self
+            .node
+            .schema()
+            .kv()
+            .get(&key)
+            .ok()
+            .flatten()
+            .ok_or(UNKNOWN)?;
         let mut invitation: Invitation = keys::cbor::from_slice(&stored).map_err(|_| UNKNOWN)?;
         let claimed = claimed_bytes(link, &invitation.unit, claim.unit_key, link.peer());
         if !keys::mac_matches(invitation.secret.as_bytes(), &[&claimed], &claim.proof) {
@@ -344,7 +369,10 @@ impl Enroller {
         let claimant = Hash::tagged(
             "sanji/1/claimant",
             &[
-                claim.unit_key.as_ref().map_or(&[][..], |key| key.as_bytes()),
+                claim
+                    .unit_key
+                    .as_ref()
+                    .map_or(&[][..], |key| key.as_bytes()),
                 link.peer().as_bytes(),
             ],
         );
@@ -375,7 +403,10 @@ impl Enroller {
         link: &LinkHandle,
     ) -> Result<(Answer, Vec<NewEntry>), &'static str> {
         let identity = self.node.identity();
-        let unit_secret = identity.unit_secret.as_ref().ok_or("this node holds no unit key")?;
+        let unit_secret = identity
+            .unit_secret
+            .as_ref()
+            .ok_or("this node holds no unit key")?;
         let same_unit = invitation.unit == identity.unit;
         let subject = match (same_unit, claim.unit_key) {
             (true, _) => Subject::Node(link.peer()),
@@ -426,7 +457,14 @@ impl Enroller {
             })
             .collect();
         let chain = Some(chain.to_bytes().into());
-        Ok((Answer { refused: None, chain, statements }, entries))
+        Ok((
+            Answer {
+                refused: None,
+                chain,
+                statements,
+            },
+            entries,
+        ))
     }
 }
 
@@ -438,27 +476,43 @@ fn first_statements(registry: &Registry, unit: &UnitId) -> Vec<(Domain, Vec<u8>)
         if *domain != Domain::Roster {
             return true;
         }
-        let roster = Signed::<Roster>::from_bytes(bytes.to_vec()).ok().and_then(|s| s.verify().ok());
+        let roster = Signed::<Roster>::from_bytes(bytes.to_vec())
+            .ok()
+            .and_then(|s| s.verify().ok());
         roster.is_some_and(|roster| above.contains(&roster.value().unit))
     };
     let statements = registry.statements().into_iter();
-    statements.filter(|(domain, bytes)| wanted(domain, bytes)).collect()
+    statements
+        .filter(|(domain, bytes)| wanted(domain, bytes))
+        .collect()
 }
 
 /// Returns the entries that carry a statement about units or kinds: down to all below, and up to the
 /// top unless this is the top.
 pub fn announce(is_root: bool, domain: Domain, bytes: Vec<u8>) -> Vec<NewEntry> {
-    let part = Part::Statement { domain: domain.tag().to_owned(), bytes };
-    let entry = |reach| NewEntry { reach, period: None, parts: vec![part.clone()] };
+    let part = Part::Statement {
+        domain: domain.tag().to_owned(),
+        bytes,
+    };
+    let entry = |reach| NewEntry {
+        reach,
+        period: None,
+        parts: vec![part.clone()],
+    };
     let mut entries = vec![entry(Reach::Below)];
     if !is_root {
-        entries.push(entry(Reach::Up(TierName::new("root").expect("a valid tier name"))));
+        entries.push(entry(Reach::Up(
+            TierName::new("root").expect("a valid tier name"),
+        )));
     }
     entries
 }
 
 async fn receive<T: for<'b> Decode<'b, ()>>(reader: &mut FrameReader) -> Option<T> {
-    let bytes = reader.read_first(STEP_SIZE_MAX, STEP_DEADLINE).await.ok()??;
+    let bytes = reader
+        .read_first(STEP_SIZE_MAX, STEP_DEADLINE)
+        .await
+        .ok()??;
     keys::cbor::from_slice(&bytes).ok()
 }
 
@@ -517,11 +571,17 @@ pub async fn join(
     let address = handle.remote_address();
     let ended = |handle: &LinkHandle| JoinError::Link {
         address,
-        why: handle.ended().map_or_else(|| "no answer".to_owned(), |closed| closed.to_string()),
+        why: handle
+            .ended()
+            .map_or_else(|| "no answer".to_owned(), |closed| closed.to_string()),
     };
-    let ask = keys::cbor::to_vec(&Ask { invitation: token.id() });
+    let ask = keys::cbor::to_vec(&Ask {
+        invitation: token.id(),
+    });
     writer.write(&ask).await.map_err(|_| ended(&handle))?;
-    let Some(offer) = receive::<Offer>(&mut reader).await else { return Err(ended(&handle)) };
+    let Some(offer) = receive::<Offer>(&mut reader).await else {
+        return Err(ended(&handle));
+    };
     let parent = Chain::from_bytes(&offer.chain)
         .ok()
         .filter(|_| fingerprint(&offer.root) == token.root)
@@ -538,7 +598,9 @@ pub async fn join(
     let proof = keys::mac(token.secret.as_bytes(), &[&claimed]);
     let claim = keys::cbor::to_vec(&Claim { unit_key, proof });
     writer.write(&claim).await.map_err(|_| ended(&handle))?;
-    let Some(answer) = receive::<Answer>(&mut reader).await else { return Err(ended(&handle)) };
+    let Some(answer) = receive::<Answer>(&mut reader).await else {
+        return Err(ended(&handle));
+    };
     handle.close(CloseCode::Done, "");
     if let Some(reason) = answer.refused {
         return Err(JoinError::Refused { reason });
@@ -548,7 +610,9 @@ pub async fn join(
     let chain = match unit_secret {
         None => given,
         Some(unit_secret) => {
-            let verified = given.verify(&offer.root).map_err(|_| JoinError::BadAnswer)?;
+            let verified = given
+                .verify(&offer.root)
+                .map_err(|_| JoinError::BadAnswer)?;
             let leaf = own_certificate(
                 verified.leaf(),
                 secret,
@@ -560,7 +624,9 @@ pub async fn join(
                 .map_err(|_| JoinError::BadAnswer)?
         }
     };
-    let verified = chain.verify(&offer.root).map_err(|_| JoinError::BadAnswer)?;
+    let verified = chain
+        .verify(&offer.root)
+        .map_err(|_| JoinError::BadAnswer)?;
     let parent_fits = token.same_unit == (parent.unit() == &token.unit);
     if verified.node_key() != Some(secret.node_key())
         || verified.unit() != &token.unit
@@ -568,12 +634,25 @@ pub async fn join(
     {
         return Err(JoinError::BadAnswer);
     }
-    let statements = answer.statements.into_iter().map(|s| (s.domain, s.bytes.into())).collect();
-    Ok(Granted { chain, root: offer.root, statements })
+    let statements = answer
+        .statements
+        .into_iter()
+        .map(|s| (s.domain, s.bytes.into()))
+        .collect();
+    Ok(Granted {
+        chain,
+        root: offer.root,
+        statements,
+    })
 }
 
 /// Returns the certificate that a unit's key gives to the unit's own first node.
-fn own_certificate(unit: &Certificate, secret: &Secret, now_ms: u64, seed: [u8; 32]) -> Certificate {
+fn own_certificate(
+    unit: &Certificate,
+    secret: &Secret,
+    now_ms: u64,
+    seed: [u8; 32],
+) -> Certificate {
     let mut nonce = [0; 16];
     nonce.copy_from_slice(&seed[..16]);
     Certificate {
@@ -617,7 +696,10 @@ pub fn root_chain(
 
 /// Signs a statement of this unit and returns it with its domain.
 pub fn sign_statement<T: Payload>(payload: &T, unit_secret: &Secret) -> (Domain, Vec<u8>) {
-    (T::DOMAIN, Signed::sign(payload, unit_secret).bytes().to_vec())
+    (
+        T::DOMAIN,
+        Signed::sign(payload, unit_secret).bytes().to_vec(),
+    )
 }
 
 #[cfg(test)]

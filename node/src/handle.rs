@@ -68,9 +68,15 @@ pub(crate) enum Command {
     /// Report sessions and logs.
     Links { reply: oneshot::Sender<LinkReport> },
     /// Digest of the logs of a unit and below that an audience may hold.
-    Digest { unit: UnitId, audience: UnitId, reply: oneshot::Sender<Hash> },
+    Digest {
+        unit: UnitId,
+        audience: UnitId,
+        reply: oneshot::Sender<Hash>,
+    },
     /// Every durable log.
-    Logs { reply: oneshot::Sender<Vec<(LogId, LogState)>> },
+    Logs {
+        reply: oneshot::Sender<Vec<(LogId, LogState)>>,
+    },
 }
 
 /// A running node, as seen from commands, importers and pages. Clones speak to the same node.
@@ -108,7 +114,10 @@ impl NodeHandle {
 
     /// Returns what is known of units and kinds as it stands.
     pub fn registry(&self) -> Arc<Registry> {
-        self.registry.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.registry
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Appends entries to this node's own logs, all or none; returns their hashes once durable.
@@ -134,7 +143,13 @@ impl NodeHandle {
         also: Batch,
     ) -> Result<Vec<Hash>, WriteError> {
         let (reply, answer) = oneshot::channel();
-        self.ask(Command::Write { entries, closing, also, reply }).await?;
+        self.ask(Command::Write {
+            entries,
+            closing,
+            also,
+            reply,
+        })
+        .await?;
         answer.await.map_err(|_| WriteError::Stopped)?
     }
 
@@ -172,7 +187,12 @@ impl NodeHandle {
     /// [`WriteError::Stopped`] when the node is stopping.
     pub async fn digest(&self, unit: UnitId, audience: UnitId) -> Result<Hash, WriteError> {
         let (reply, answer) = oneshot::channel();
-        self.ask(Command::Digest { unit, audience, reply }).await?;
+        self.ask(Command::Digest {
+            unit,
+            audience,
+            reply,
+        })
+        .await?;
         answer.await.map_err(|_| WriteError::Stopped)
     }
 
@@ -198,13 +218,19 @@ impl NodeHandle {
     /// [`WriteError::Full`] when the disk is nearly full, [`WriteError::Stopped`] when the node is
     /// stopping.
     pub async fn ready_to_write(&self) -> Result<(), WriteError> {
-        self.progress.caught_up().await.map_err(|halted| match halted {
-            Halted::Full(why) => WriteError::Full { why },
-            Halted::Gone => WriteError::Stopped,
-        })
+        self.progress
+            .caught_up()
+            .await
+            .map_err(|halted| match halted {
+                Halted::Full(why) => WriteError::Full { why },
+                Halted::Gone => WriteError::Stopped,
+            })
     }
 
     async fn ask(&self, command: Command) -> Result<(), WriteError> {
-        self.commands.send(command).await.map_err(|_| WriteError::Stopped)
+        self.commands
+            .send(command)
+            .await
+            .map_err(|_| WriteError::Stopped)
     }
 }

@@ -7,6 +7,7 @@
 //!   identity      version, root, chain, epoch: deterministic CBOR, written once
 //!   keys/node     the node's seed, mode 0600
 //!   keys/unit     the unit's seed, on the unit's deciding node only, mode 0600
+//!   statements    what the node started with, to start again when the store is lost; written once
 //!   store/        the store
 //!   control.sock  where commands reach the running node
 //! ```
@@ -18,8 +19,8 @@ use std::path::{Path, PathBuf};
 
 use keys::{Chain, Secret, StoreEpoch, UnitKey};
 use minicbor::bytes::ByteVec;
-use rand_core::CryptoRng;
 use minicbor::{Decode, Encode};
+use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
 
 use crate::durable;
@@ -29,6 +30,8 @@ use crate::identity::Identity;
 const HOME_VERSION: u64 = 1;
 /// No file of a home that is read whole is larger.
 const FILE_SIZE_MAX: u64 = 64 * 1024;
+/// The statements are what fits into the answer to an enrolment.
+const STATEMENTS_SIZE_MAX: u64 = 2 * 1024 * 1024;
 
 /// A home that is locked by this process.
 #[derive(Debug)]
@@ -125,7 +128,9 @@ impl Home {
     /// [`HomeError::Exists`] when there is one; nothing is changed.
     pub fn create(dir: &Path, identity: &Identity, settings: &Settings) -> Result<Self, HomeError> {
         if Self::exists(dir) {
-            return Err(HomeError::Exists { dir: dir.to_owned() });
+            return Err(HomeError::Exists {
+                dir: dir.to_owned(),
+            });
         }
         let keys_dir = dir.join("keys");
         durable::create_dir_all(&keys_dir).map_err(at(&keys_dir))?;
@@ -135,7 +140,10 @@ impl Home {
         if let Some(unit_secret) = &identity.unit_secret {
             write_secret(&keys_dir.join("unit"), unit_secret)?;
         }
-        let home = Self { dir: dir.to_owned(), _lock: lock };
+        let home = Self {
+            dir: dir.to_owned(),
+            _lock: lock,
+        };
         home.write_settings(settings)?;
         Ok(home)
     }
@@ -154,27 +162,69 @@ impl Home {
         durable::write(&path, &keys::cbor::to_vec_versioned(&file, HOME_VERSION)).map_err(at(&path))
     }
 
+    /// Keeps the statements that the node starts with, as (domain tag, bytes), beside the store.
+    ///
+    /// # Errors
+    /// [`HomeError::Io`].
+    pub fn keep_statements(&self, statements: &[(String, Vec<u8>)]) -> Result<(), HomeError> {
+        let path = self.dir.join("statements");
+        let list: Vec<(&str, ByteVec)> = statements
+            .iter()
+            .map(|(domain, bytes)| (domain.as_str(), bytes.clone().into()))
+            .collect();
+        durable::write(&path, &keys::cbor::to_vec(&list)).map_err(at(&path))
+    }
+
+    /// Returns the statements that the node started with.
+    ///
+    /// # Errors
+    /// [`HomeError`] when there are none to be read.
+    pub fn first_statements(&self) -> Result<Vec<(String, Vec<u8>)>, HomeError> {
+        let path = self.dir.join("statements");
+        let bytes = durable::read(&path, STATEMENTS_SIZE_MAX).map_err(at(&path))?;
+        let list: Vec<(String, ByteVec)> =
+            keys::cbor::from_slice(&bytes).map_err(|error| HomeError::Damaged {
+                path,
+                what: error.to_string(),
+            })?;
+        Ok(list
+            .into_iter()
+            .map(|(domain, bytes)| (domain, bytes.into()))
+            .collect())
+    }
+
     /// Opens a home and locks it for this process.
     ///
     /// # Errors
     /// [`HomeError`] names the file and what is wrong with it.
     pub fn open(dir: &Path) -> Result<(Self, Identity, Settings), HomeError> {
         if !Self::exists(dir) {
-            return Err(HomeError::Missing { dir: dir.to_owned() });
+            return Err(HomeError::Missing {
+                dir: dir.to_owned(),
+            });
         }
-        let home = Self { dir: dir.to_owned(), _lock: lock(dir)? };
+        let home = Self {
+            dir: dir.to_owned(),
+            _lock: lock(dir)?,
+        };
         let settings = Self::settings(dir)?;
         let path = dir.join("identity");
-        let damaged = |what: String| HomeError::Damaged { path: path.clone(), what };
+        let damaged = |what: String| HomeError::Damaged {
+            path: path.clone(),
+            what,
+        };
         let bytes = durable::read(&path, FILE_SIZE_MAX).map_err(at(&path))?;
         let file: IdentityFile = keys::cbor::from_slice_versioned(&bytes, HOME_VERSION)
             .map_err(|error| damaged(error.to_string()))?;
-        let chain =
-            Chain::from_bytes(&file.chain).map_err(|error| damaged(error.to_string()))?;
-        let verified = chain.verify(&file.root).map_err(|error| damaged(error.to_string()))?;
+        let chain = Chain::from_bytes(&file.chain).map_err(|error| damaged(error.to_string()))?;
+        let verified = chain
+            .verify(&file.root)
+            .map_err(|error| damaged(error.to_string()))?;
         let secret = read_secret(&dir.join("keys").join("node"))?;
         if verified.node_key() != Some(secret.node_key()) {
-            return Err(damaged("the certificate is for another key than keys/node".to_owned()));
+            return Err(damaged(
+                "the certificate is for another key than keys/node".to_owned(),
+            ));
         }
         let unit_secret = match dir.join("keys").join("unit").exists() {
             true => Some(read_secret(&dir.join("keys").join("unit"))?),
@@ -202,7 +252,10 @@ impl Home {
     pub fn settings(dir: &Path) -> Result<Settings, HomeError> {
         let path = dir.join("node.toml");
         let bytes = durable::read(&path, FILE_SIZE_MAX).map_err(at(&path))?;
-        let damaged = |what: String| HomeError::Damaged { path: path.clone(), what };
+        let damaged = |what: String| HomeError::Damaged {
+            path: path.clone(),
+            what,
+        };
         let text = String::from_utf8(bytes).map_err(|error| damaged(error.to_string()))?;
         toml::from_str(&text).map_err(|error| damaged(error.to_string()))
     }
@@ -213,8 +266,10 @@ impl Home {
     /// [`HomeError::Io`].
     pub fn write_settings(&self, settings: &Settings) -> Result<(), HomeError> {
         let path = self.dir.join("node.toml");
-        let text = toml::to_string(settings)
-            .map_err(|error| HomeError::Damaged { path: path.clone(), what: error.to_string() })?;
+        let text = toml::to_string(settings).map_err(|error| HomeError::Damaged {
+            path: path.clone(),
+            what: error.to_string(),
+        })?;
         durable::write(&path, text.as_bytes()).map_err(at(&path))
     }
 
@@ -262,7 +317,7 @@ pub fn draft_keys(
 }
 
 fn write_secret(path: &Path, secret: &Secret) -> Result<(), HomeError> {
-    let seed = zeroize::Zeroizing::new(hex::encode(&*secret.seed()));
+    let seed = zeroize::Zeroizing::new(hex::encode(secret.seed().as_slice()));
     durable::write_private(path, seed.as_bytes()).map_err(at(path))
 }
 
@@ -309,13 +364,18 @@ fn lock(dir: &Path) -> Result<File, HomeError> {
         .map_err(at(&path))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(HomeError::InUse { dir: dir.to_owned() }),
+        Err(TryLockError::WouldBlock) => Err(HomeError::InUse {
+            dir: dir.to_owned(),
+        }),
         Err(TryLockError::Error(source)) => Err(HomeError::Io { path, source }),
     }
 }
 
 fn at(path: &Path) -> impl Fn(io::Error) -> HomeError + '_ {
-    |source| HomeError::Io { path: path.to_owned(), source }
+    |source| HomeError::Io {
+        path: path.to_owned(),
+        source,
+    }
 }
 
 #[cfg(unix)]
@@ -330,8 +390,17 @@ fn restrict(dir: &Path) -> Result<(), HomeError> {
 #[cfg(unix)]
 fn exposed(path: &Path) -> Result<(), HomeError> {
     use std::os::unix::fs::PermissionsExt;
-    let mode = std::fs::metadata(path).map_err(at(path))?.permissions().mode();
-    if mode & 0o077 == 0 { Ok(()) } else { Err(HomeError::Exposed { path: path.to_owned() }) }
+    let mode = std::fs::metadata(path)
+        .map_err(at(path))?
+        .permissions()
+        .mode();
+    if mode & 0o077 == 0 {
+        Ok(())
+    } else {
+        Err(HomeError::Exposed {
+            path: path.to_owned(),
+        })
+    }
 }
 
 #[cfg(test)]
@@ -373,7 +442,10 @@ mod tests {
         let home = Home::create(dir.path(), &identity, &settings).unwrap();
         assert!(!Home::exists(dir.path()), "not a home before it is sealed");
         home.seal(&identity).unwrap();
-        assert!(matches!(Home::open(dir.path()), Err(HomeError::InUse { .. })));
+        assert!(matches!(
+            Home::open(dir.path()),
+            Err(HomeError::InUse { .. })
+        ));
         drop(home);
         let (_home, opened, _) = Home::open(dir.path()).unwrap();
         assert_eq!(opened.node(), identity.node());
@@ -395,14 +467,20 @@ mod tests {
         drop(home);
         let path = dir.path().join("keys/node");
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
-        assert!(matches!(Home::open(dir.path()), Err(HomeError::Exposed { .. })));
+        assert!(matches!(
+            Home::open(dir.path()),
+            Err(HomeError::Exposed { .. })
+        ));
     }
 
     #[test]
     fn an_unknown_setting_is_refused_by_name() {
         let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("node.toml"), "unit=\"a\"\ntier=\"b\"\nname=\"c\"\nuplink=1")
-            .unwrap();
+        std::fs::write(
+            dir.path().join("node.toml"),
+            "unit=\"a\"\ntier=\"b\"\nname=\"c\"\nuplink=1",
+        )
+        .unwrap();
         let error = Home::settings(dir.path()).unwrap_err().to_string();
         assert!(error.contains("uplink"), "{error}");
     }

@@ -142,7 +142,10 @@ async fn run_home(
 ) -> Result<Hosted, HostError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let store_dir = home.store_dir();
-    let mut options = SledOptions { cache_bytes: cache_bytes(&identity), ..SledOptions::default() };
+    let mut options = SledOptions {
+        cache_bytes: cache_bytes(&identity),
+        ..SledOptions::default()
+    };
     if listen.is_none() {
         // A command that runs alone ends by itself right after, and can say what it found.
         options.on_fail_stop = Arc::new(|_| {});
@@ -173,12 +176,21 @@ async fn run_home(
     let done = tokio::spawn(runner.run(transport, async {
         let _ = stopped.await;
     }));
-    Ok(Hosted { node, stop, done, home })
+    Ok(Hosted {
+        node,
+        stop,
+        done,
+        home,
+    })
 }
 
 /// A hub keeps more pages in memory than a school.
 fn cache_bytes(identity: &Identity) -> u64 {
-    if identity.tier.as_str() == "school" { 64 << 20 } else { 256 << 20 }
+    if identity.tier.as_str() == "school" {
+        64 << 20
+    } else {
+        256 << 20
+    }
 }
 
 /// What `init` is asked for.
@@ -225,7 +237,10 @@ pub async fn init(dir: &Path, new: NewFederation) -> Result<Identity, HostError>
     };
     let mut statements = vec![enrol::sign_statement(&federation, &unit_secret)];
     for text in FIRST_KINDS {
-        let kind = KindStatement { unit: new.unit.clone(), text: text.to_owned() };
+        let kind = KindStatement {
+            unit: new.unit.clone(),
+            text: text.to_owned(),
+        };
         statements.push(enrol::sign_statement(&kind, &unit_secret));
     }
     let identity = Identity {
@@ -263,7 +278,10 @@ pub async fn init(dir: &Path, new: NewFederation) -> Result<Identity, HostError>
 /// home's keys were already stored.
 pub async fn join(dir: &Path, token: &Token) -> Result<Identity, HostError> {
     if Home::exists(dir) {
-        return Err(HomeError::Exists { dir: dir.to_owned() }.into());
+        return Err(HomeError::Exists {
+            dir: dir.to_owned(),
+        }
+        .into());
     }
     let mut rng = system_rng()?;
     // Keys are kept before they are used: if the answer is lost on the way, the same keys ask again
@@ -272,9 +290,8 @@ pub async fn join(dir: &Path, token: &Token) -> Result<Identity, HostError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let any = SocketAddr::from((std::net::Ipv6Addr::UNSPECIFIED, 0));
     let any_v4 = SocketAddr::from((std::net::Ipv4Addr::UNSPECIFIED, 0));
-    let bind = |address| {
-        Transport::bind(address, &secret, clock.clone(), TransportOptions::default())
-    };
+    let bind =
+        |address| Transport::bind(address, &secret, clock.clone(), TransportOptions::default());
     let addresses: Vec<SocketAddr> = token
         .addresses
         .iter()
@@ -327,17 +344,26 @@ async fn create(
         listen: None,
     };
     let home = Home::create(dir, identity, &settings)?;
+    home.keep_statements(statements)?;
+    begin_store(&home, statements).await?;
+    Ok(home)
+}
+
+/// Makes the store of a home that has none, with the statements that a node starts with.
+pub(crate) async fn begin_store(
+    home: &Home,
+    statements: &[(String, Vec<u8>)],
+) -> Result<(), HostError> {
     let store_dir = home.store_dir();
-    let store = tokio::task::spawn_blocking(move || {
-        SledStore::open(&store_dir, SledOptions::default())
-    })
-    .await
-    .expect("opening the store does not panic")?;
+    let store =
+        tokio::task::spawn_blocking(move || SledStore::open(&store_dir, SledOptions::default()))
+            .await
+            .expect("opening the store does not panic")?;
     let schema = Schema::open(Arc::new(store)).await?;
     let mut batch = Batch::new();
     for (domain, bytes) in statements {
         Schema::put_statement(&mut batch, domain, bytes);
     }
     schema.kv().commit(batch).await?;
-    Ok(home)
+    Ok(())
 }

@@ -35,7 +35,9 @@ impl Identity {
 
     /// Returns true for a node of the root unit.
     pub fn is_root(&self) -> bool {
-        self.unit_secret.as_ref().is_some_and(|secret| secret.unit_key() == self.root)
+        self.unit_secret
+            .as_ref()
+            .is_some_and(|secret| secret.unit_key() == self.root)
             || self.chain.certificates().len() == 1
     }
 }

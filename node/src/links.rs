@@ -23,11 +23,23 @@ const GOODBYE: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(crate) enum LinkEvent {
     /// A link stands; its writer takes frames from this channel.
-    Up { session: SessionId, peer: NodeKey, link: LinkHandle, writer: mpsc::Sender<Outgoing> },
+    Up {
+        session: SessionId,
+        peer: NodeKey,
+        link: LinkHandle,
+        writer: mpsc::Sender<Outgoing>,
+    },
     /// A checked message.
-    Message { session: SessionId, message: Message, entries: Vec<Entry> },
+    Message {
+        session: SessionId,
+        message: Message,
+        entries: Vec<Entry>,
+    },
     /// Bytes that are no message.
-    Misbehaved { session: SessionId, reason: Misbehaved },
+    Misbehaved {
+        session: SessionId,
+        reason: Misbehaved,
+    },
     /// The link is gone, and why.
     Down { session: SessionId, reason: String },
     /// Dialling failed.
@@ -40,7 +52,11 @@ pub(crate) enum Outgoing {
     /// Send this message.
     Message(Vec<u8>),
     /// Send this last message, if any, and close.
-    Close { last: Option<Vec<u8>>, code: CloseCode, reason: String },
+    Close {
+        last: Option<Vec<u8>>,
+        code: CloseCode,
+        reason: String,
+    },
 }
 
 /// What every link task shares.
@@ -62,7 +78,10 @@ pub(crate) async fn run_dialled(shared: LinkShared, session: SessionId, link: Li
 /// session.
 pub(crate) async fn run_accepted(shared: LinkShared, session: SessionId, link: Link) {
     let (handle, mut writer, mut reader) = link.split();
-    let first = match reader.read_first(limits::HELLO_SIZE_MAX, HELLO_DEADLINE).await {
+    let first = match reader
+        .read_first(limits::HELLO_SIZE_MAX, HELLO_DEADLINE)
+        .await
+    {
         Ok(Some(first)) => first,
         Ok(None) => return,
         Err(error) => {
@@ -72,7 +91,11 @@ pub(crate) async fn run_accepted(shared: LinkShared, session: SessionId, link: L
     };
     if let Some(ask) = enrol::Ask::from_bytes(&first) {
         match &shared.enroller {
-            Some(enroller) => enroller.answer(ask, &handle, &mut writer, &mut reader).await,
+            Some(enroller) => {
+                enroller
+                    .answer(ask, &handle, &mut writer, &mut reader)
+                    .await
+            }
             None => handle.close(CloseCode::Refused, "this node holds no unit key"),
         }
         return;
@@ -123,13 +146,21 @@ async fn run(
             // Until the hello, nothing larger than one is read, and nothing else is looked into.
             let frame = match std::mem::replace(&mut first, First::Passed) {
                 First::Here(hello) => {
-                    let event = LinkEvent::Message { session, message: hello, entries: Vec::new() };
+                    let event = LinkEvent::Message {
+                        session,
+                        message: hello,
+                        entries: Vec::new(),
+                    };
                     if shared.events.send(event).await.is_err() {
                         break;
                     }
                     continue;
                 }
-                First::Awaited => reader.read_first(limits::HELLO_SIZE_MAX, HELLO_DEADLINE).await,
+                First::Awaited => {
+                    reader
+                        .read_first(limits::HELLO_SIZE_MAX, HELLO_DEADLINE)
+                        .await
+                }
                 First::Passed => reader.read().await,
             };
             let message = match frame {
@@ -142,7 +173,14 @@ async fn run(
                 Err(_) => break,
             };
             let (event, misbehaved) = match message {
-                Ok((message, entries)) => (LinkEvent::Message { session, message, entries }, false),
+                Ok((message, entries)) => (
+                    LinkEvent::Message {
+                        session,
+                        message,
+                        entries,
+                    },
+                    false,
+                ),
                 Err(reason) => (LinkEvent::Misbehaved { session, reason }, true),
             };
             if shared.events.send(event).await.is_err() {
@@ -165,7 +203,10 @@ async fn run(
         None => "the peer ended the stream".to_owned(),
     };
     handle.close(CloseCode::Done, "");
-    let _ = shared.events.send(LinkEvent::Down { session, reason }).await;
+    let _ = shared
+        .events
+        .send(LinkEvent::Down { session, reason })
+        .await;
 }
 
 /// Decodes a message and checks the entries in it: the costly part, done beside the run loop. Entries
@@ -174,7 +215,10 @@ fn check(bytes: &[u8]) -> Result<(Message, Vec<Entry>), Misbehaved> {
     let mut message = Message::from_bytes(bytes)?;
     let (entries, newer) = message.take_entries()?;
     if newer > 0 {
-        tracing::warn!(newer, "entries of a later version; update sanji to read them");
+        tracing::warn!(
+            newer,
+            "entries of a later version; update sanji to read them"
+        );
     }
     Ok((message, entries))
 }

@@ -76,7 +76,10 @@ impl Progress {
         let id = state.key.id();
         let mut progress = self.lock();
         let newly_forked = state.forked.is_some()
-            && progress.logs.get(&id).is_some_and(|place| place.state.forked != state.forked);
+            && progress
+                .logs
+                .get(&id)
+                .is_some_and(|place| place.state.forked != state.forked);
         if newly_forked {
             // What was projected at or after the fork is void: that unit and period are rebuilt.
             let place = (state.key.unit.clone(), state.key.period);
@@ -185,7 +188,8 @@ impl Projector {
                         tracing::error!(%full, "projection waits for room");
                     }
                     waiting = true;
-                    self.progress.set_halted(Some(Halted::Full(full.to_string())));
+                    self.progress
+                        .set_halted(Some(Halted::Full(full.to_string())));
                     tokio::time::sleep(FULL_PAUSE).await;
                 }
                 Err(error) => return Err(error),
@@ -201,7 +205,9 @@ impl Projector {
         let behind: Vec<(LogId, Place)> = {
             let progress = self.progress.lock();
             let places = progress.behind.iter();
-            places.filter_map(|id| Some((*id, progress.logs.get(id)?.clone()))).collect()
+            places
+                .filter_map(|id| Some((*id, progress.logs.get(id)?.clone())))
+                .collect()
         };
         if behind.is_empty() {
             return Ok(false);
@@ -214,7 +220,9 @@ impl Projector {
             if room == 0 {
                 break;
             }
-            let entries = self.schema.entries_from(id, place.next, BATCH_ENTRIES, room)?;
+            let entries = self
+                .schema
+                .entries_from(id, place.next, BATCH_ENTRIES, room)?;
             let mut next = place.next;
             for entry in entries {
                 next = entry.seq_num() + 1;
@@ -223,7 +231,10 @@ impl Projector {
                     continue;
                 }
                 let key = entry.key();
-                let author = Actor { node: key.author, epoch: key.epoch };
+                let author = Actor {
+                    node: key.author,
+                    epoch: key.epoch,
+                };
                 for part in entry.parts() {
                     if let Part::Dossier(part) = part {
                         let dossier = DossierId {
@@ -233,7 +244,7 @@ impl Projector {
                             reach: key.reach.clone(),
                         };
                         jobs.entry(dossier).or_default().push(AuthoredPart {
-                            author: author.clone(),
+                            author,
                             entry: entry.hash(),
                             part: part.clone(),
                         });
@@ -245,7 +256,9 @@ impl Projector {
         self.commit(jobs, &cursors).await?;
         let mut progress = self.progress.lock();
         for (id, next) in cursors {
-            let Some(place) = progress.logs.get_mut(&id) else { continue };
+            let Some(place) = progress.logs.get_mut(&id) else {
+                continue;
+            };
             place.next = next;
             if next > last_effective(&place.state) {
                 progress.behind.remove(&id);
@@ -266,12 +279,18 @@ impl Projector {
         for (id, parts) in jobs {
             let state = self.schema.dossier_state(&id)?;
             if state.is_some() {
-                before.insert(id.clone(), records_in(self.schema.dossier_view(&id)?.as_deref()));
+                before.insert(
+                    id.clone(),
+                    records_in(self.schema.dossier_view(&id)?.as_deref()),
+                );
             }
             given.push(Job { id, state, parts });
         }
         let mut batch = Batch::new();
-        let projected = self.worker.spread(given, |job| tiers::project(vec![job])).await;
+        let projected = self
+            .worker
+            .spread(given, |job| tiers::project(vec![job]))
+            .await;
         for done in projected.into_iter().flatten() {
             for (at, problem) in (0_u32..).zip(&done.problems) {
                 tracing::warn!(entry = %problem.entry, why = %problem.why, "part quarantined");
@@ -316,7 +335,8 @@ impl Projector {
                 here.map(|(id, _)| *id).collect()
             };
             let mut batch = Batch::new();
-            self.schema.forget_projection(&mut batch, unit, *period, &logs)?;
+            self.schema
+                .forget_projection(&mut batch, unit, *period, &logs)?;
             self.schema.kv().commit(batch).await?;
             let mut progress = self.progress.lock();
             for id in logs {
@@ -333,5 +353,7 @@ impl Projector {
 
 fn records_in(view: Option<&[u8]>) -> i64 {
     let view = view.and_then(|bytes| DossierView::from_bytes(bytes).ok());
-    view.map_or(0, |view| i64::try_from(view.records.len()).unwrap_or(i64::MAX))
+    view.map_or(0, |view| {
+        i64::try_from(view.records.len()).unwrap_or(i64::MAX)
+    })
 }

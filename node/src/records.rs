@@ -129,7 +129,10 @@ pub async fn import(
     let frame = Arc::new(Frame {
         kind: kind.clone(),
         tiers: registry.tiers().to_vec(),
-        actor: Actor { node: identity.node(), epoch: identity.epoch },
+        actor: Actor {
+            node: identity.node(),
+            epoch: identity.epoch,
+        },
     });
     let total = records.len() as u64;
     let rows = u32::try_from(records.len()).unwrap_or(u32::MAX);
@@ -137,7 +140,12 @@ pub async fn import(
     let dossiers = shares.iter().map(|share| share.classes.len() as u64).sum();
     let new = total - known;
     if new == 0 {
-        return Ok(Imported { new: 0, known, dossiers: 0, entries: 0 });
+        return Ok(Imported {
+            new: 0,
+            known,
+            dossiers: 0,
+            entries: 0,
+        });
     }
     let mut parts: BTreeMap<Reach, Vec<Part>> = BTreeMap::new();
     let mut done = 0;
@@ -147,9 +155,15 @@ pub async fn import(
         if group.is_empty() {
             break;
         }
-        done += group.iter().map(|share| share.records.len() as u64).sum::<u64>();
+        done += group
+            .iter()
+            .map(|share| share.records.len() as u64)
+            .sum::<u64>();
         let frame = frame.clone();
-        let made = node.worker().spread(group, move |share| make(&frame, share)).await;
+        let made = node
+            .worker()
+            .spread(group, move |share| make(&frame, share))
+            .await;
         for changes in made {
             for (reach, part) in changes? {
                 parts.entry(reach).or_default().push(Part::Dossier(part));
@@ -157,8 +171,10 @@ pub async fn import(
         }
         progress(done + known, total);
     }
-    let entries: Vec<NewEntry> =
-        parts.into_iter().flat_map(|(reach, parts)| pack(&reach, period, parts)).collect();
+    let entries: Vec<NewEntry> = parts
+        .into_iter()
+        .flat_map(|(reach, parts)| pack(&reach, period, parts))
+        .collect();
     let count = entries.len() as u64;
     let reaches: Vec<Reach> = entries.iter().map(|entry| entry.reach.clone()).collect();
     let closing = closing(
@@ -174,8 +190,14 @@ pub async fn import(
         reaches,
         period,
     );
-    node.write_closed(entries, Some(closing), Batch::new()).await?;
-    Ok(Imported { new, known, dossiers, entries: count })
+    node.write_closed(entries, Some(closing), Batch::new())
+        .await?;
+    Ok(Imported {
+        new,
+        known,
+        dossiers,
+        entries: count,
+    })
 }
 
 /// Returns the function that closes an import: one statement per reach, naming the entries of that
@@ -194,11 +216,18 @@ fn closing(
         by_reach
             .into_iter()
             .map(|(reach, entries)| {
-                let statement = ImportStatement { entries, ..statement.clone() };
+                let statement = ImportStatement {
+                    entries,
+                    ..statement.clone()
+                };
                 let bytes = Signed::sign(&statement, &secret).bytes().to_vec();
                 let domain = keys::Domain::Import.tag().to_owned();
                 let parts = vec![Part::Statement { domain, bytes }];
-                NewEntry { reach, period: Some(period), parts }
+                NewEntry {
+                    reach,
+                    period: Some(period),
+                    parts,
+                }
             })
             .collect()
     })
@@ -222,7 +251,10 @@ fn gather(
         let nth = occurrences.entry(id(0)).or_default();
         let record = id(*nth);
         *nth += 1;
-        by_subject.entry(subject).or_default().push((record, fields));
+        by_subject
+            .entry(subject)
+            .or_default()
+            .push((record, fields));
     }
     let mut known = 0;
     let mut shares = Vec::new();
@@ -249,9 +281,18 @@ fn gather(
             let id = dossier(class);
             let state = read_state(node.schema(), &id)?;
             let secret = tiers::secret_for(state.as_ref(), &mut *node.rng());
-            class_shares.push(ClassShare { class: *class, id, state, secret });
+            class_shares.push(ClassShare {
+                class: *class,
+                id,
+                state,
+                secret,
+            });
         }
-        shares.push(Share { subject, records, classes: class_shares });
+        shares.push(Share {
+            subject,
+            records,
+            classes: class_shares,
+        });
     }
     Ok((shares, known))
 }
@@ -261,19 +302,28 @@ fn read_state(schema: &Schema, id: &DossierId) -> Result<Option<DossierState>, R
     stored
         .map(|bytes| DossierState::from_bytes(&bytes))
         .transpose()
-        .map_err(|why| RecordError::Damaged { subject: id.subject.clone(), why })
+        .map_err(|why| RecordError::Damaged {
+            subject: id.subject.clone(),
+            why,
+        })
 }
 
 /// Makes one subject's changes: pure, run on any thread.
 fn make(frame: &Frame, share: Share) -> Made {
-    let secrets: BTreeMap<ReachClass, DossierSecret> =
-        share.classes.iter().map(|class| (class.class, class.secret.clone())).collect();
+    let secrets: BTreeMap<ReachClass, DossierSecret> = share
+        .classes
+        .iter()
+        .map(|class| (class.class, class.secret.clone()))
+        .collect();
     let mut births: BTreeMap<ReachClass, Vec<Edit>> = BTreeMap::new();
     for (record, fields) in &share.records {
         for (class, birth) in
             tiers::split_record(&frame.kind, &frame.tiers, record, fields, &secrets)?
         {
-            births.entry(class).or_default().push(Edit::Birth { record: *record, birth });
+            births.entry(class).or_default().push(Edit::Birth {
+                record: *record,
+                birth,
+            });
         }
     }
     let mut made = Vec::new();
@@ -282,12 +332,17 @@ fn make(frame: &Frame, share: Share) -> Made {
         let mut state = class.state;
         let mut groups = edits.chunks(BIRTHS_PER_CHANGE).peekable();
         while let Some(group) = groups.next() {
-            let part =
-                tiers::write_with(&class.id, state.as_ref(), &frame.actor, group, &class.secret)
-                    .map_err(|why| RecordError::Dossier {
-                        subject: share.subject.clone(),
-                        why,
-                    })?;
+            let part = tiers::write_with(
+                &class.id,
+                state.as_ref(),
+                &frame.actor,
+                group,
+                &class.secret,
+            )
+            .map_err(|why| RecordError::Dossier {
+                subject: share.subject.clone(),
+                why,
+            })?;
             if groups.peek().is_some() {
                 state = Some(after(&class.id, state.as_ref(), &frame.actor, &part)?);
             }
@@ -308,14 +363,18 @@ fn after(
         id: id.clone(),
         state: state.map(DossierState::to_bytes),
         parts: vec![AuthoredPart {
-            author: actor.clone(),
+            author: *actor,
             entry: Hash::of(&part.change),
             part: part.clone(),
         }],
     };
-    let state = tiers::project(vec![job]).pop().map(|projected| projected.state);
-    DossierState::from_bytes(&state.unwrap_or_default())
-        .map_err(|why| RecordError::Damaged { subject: id.subject.clone(), why })
+    let state = tiers::project(vec![job])
+        .pop()
+        .map(|projected| projected.state);
+    DossierState::from_bytes(&state.unwrap_or_default()).map_err(|why| RecordError::Damaged {
+        subject: id.subject.clone(),
+        why,
+    })
 }
 
 /// Fills entries with parts.
@@ -328,14 +387,22 @@ fn pack(reach: &Reach, period: Period, parts: Vec<Part>) -> Vec<NewEntry> {
         let size = part.to_bytes().len() + 32;
         if !open.is_empty() && (bytes + size > ENTRY_FILL || open.len() >= ENTRY_PARTS) {
             let parts = std::mem::take(&mut open);
-            entries.push(NewEntry { reach: reach.clone(), period: Some(period), parts });
+            entries.push(NewEntry {
+                reach: reach.clone(),
+                period: Some(period),
+                parts,
+            });
             bytes = 0;
         }
         bytes += size;
         open.push(part);
     }
     if !open.is_empty() {
-        entries.push(NewEntry { reach: reach.clone(), period: Some(period), parts: open });
+        entries.push(NewEntry {
+            reach: reach.clone(),
+            period: Some(period),
+            parts: open,
+        });
     }
     entries
 }
@@ -357,7 +424,10 @@ pub async fn edit(
     let identity = node.identity();
     let registry = node.registry();
     let tiers = registry.tiers().to_vec();
-    let actor = Actor { node: identity.node(), epoch: identity.epoch };
+    let actor = Actor {
+        node: identity.node(),
+        epoch: identity.epoch,
+    };
     let dossier = |class: &ReachClass| DossierId {
         unit: identity.unit.clone(),
         subject: subject.to_owned(),
@@ -369,8 +439,11 @@ pub async fn edit(
         .into_iter()
         .find(|kind| {
             kind.classes(&tiers).first().is_some_and(|widest| {
-                view(node.schema(), &dossier(widest))
-                    .is_some_and(|view| view.records.get(&record).is_some_and(|r| r.kind == kind.hash()))
+                view(node.schema(), &dossier(widest)).is_some_and(|view| {
+                    view.records
+                        .get(&record)
+                        .is_some_and(|r| r.kind == kind.hash())
+                })
             })
         })
         .ok_or(RecordError::UnknownRecord { record })?;
@@ -381,8 +454,14 @@ pub async fn edit(
             .ok_or_else(|| EditError::UnknownField { name: name.clone() })?;
         let value = field
             .parse_text(text)
-            .and_then(|value| kind.check_edit(field.number, value.as_ref()).map(|()| value))
-            .map_err(|error| EditError::Field { name: name.clone(), error })?;
+            .and_then(|value| {
+                kind.check_edit(field.number, value.as_ref())
+                    .map(|()| value)
+            })
+            .map_err(|error| EditError::Field {
+                name: name.clone(),
+                error,
+            })?;
         wanted.insert(field.number, value);
     }
     let classes = kind.classes(&tiers);
@@ -394,11 +473,20 @@ pub async fn edit(
         loaded.insert(*class, (state, secret));
     }
     for (number, value) in &wanted {
-        let Some(field) = kind.field(*number) else { continue };
+        let Some(field) = kind.field(*number) else {
+            continue;
+        };
         let class = field.reach.settled(&tiers);
         let edit = match value {
-            Some(value) => Edit::Set { record, field: *number, value: value.clone() },
-            None => Edit::Clear { record, field: *number },
+            Some(value) => Edit::Set {
+                record,
+                field: *number,
+                value: value.clone(),
+            },
+            None => Edit::Clear {
+                record,
+                field: *number,
+            },
         };
         edits.entry(class).or_default().push(edit);
     }
@@ -408,34 +496,50 @@ pub async fn edit(
             continue;
         }
         let view = view(node.schema(), &dossier(class));
-        let born = view.as_ref().is_some_and(|view| view.records.contains_key(&record));
+        let born = view
+            .as_ref()
+            .is_some_and(|view| view.records.contains_key(&record));
         let mut fields = view
             .and_then(|mut view| view.records.remove(&record))
             .map(|record| record.fields)
             .unwrap_or_default();
         for (number, value) in &wanted {
-            if kind.field(*number).is_some_and(|f| f.reach.settled(&tiers) == *class) {
+            if kind
+                .field(*number)
+                .is_some_and(|f| f.reach.settled(&tiers) == *class)
+            {
                 match value {
                     Some(value) => fields.insert(*number, value.clone()),
                     None => fields.remove(number),
                 };
             }
         }
-        let Some((_, secret)) = loaded.get(class) else { continue };
+        let Some((_, secret)) = loaded.get(class) else {
+            continue;
+        };
         let commitment = tiers::class_commitment(secret, &record, &fields);
         if !born {
-            let birth =
-                tiers::Birth { kind: kind.hash(), fields, commitments: BTreeMap::new() };
+            let birth = tiers::Birth {
+                kind: kind.hash(),
+                fields,
+                commitments: BTreeMap::new(),
+            };
             edits.insert(*class, vec![Edit::Birth { record, birth }]);
         }
         if let Some(widest) = widest {
-            let edit = Edit::Commit { record, class: *class, commitment };
+            let edit = Edit::Commit {
+                record,
+                class: *class,
+                commitment,
+            };
             edits.entry(widest).or_default().push(edit);
         }
     }
     let mut entries = Vec::new();
     for (class, edits) in edits {
-        let Some((state, secret)) = loaded.get(&class) else { continue };
+        let Some((state, secret)) = loaded.get(&class) else {
+            continue;
+        };
         let id = dossier(&class);
         match tiers::write_with(&id, state.as_ref(), &actor, &edits, secret) {
             Ok(part) => entries.push(NewEntry {
@@ -445,12 +549,18 @@ pub async fn edit(
             }),
             Err(tiers::WriteError::NothingToWrite) => {}
             Err(why) => {
-                return Err(RecordError::Dossier { subject: subject.to_owned(), why }.into());
+                return Err(RecordError::Dossier {
+                    subject: subject.to_owned(),
+                    why,
+                }
+                .into());
             }
         }
     }
     if !entries.is_empty() {
-        node.write(entries, Batch::new()).await.map_err(RecordError::from)?;
+        node.write(entries, Batch::new())
+            .await
+            .map_err(RecordError::from)?;
     }
     Ok(())
 }

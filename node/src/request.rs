@@ -120,7 +120,10 @@ pub struct Refused {
 
 impl Refused {
     fn from_error(error: &dyn std::fmt::Display) -> Self {
-        Self { message: error.to_string(), details: Vec::new() }
+        Self {
+            message: error.to_string(),
+            details: Vec::new(),
+        }
     }
 }
 
@@ -141,25 +144,51 @@ pub async fn answer(
             let status = status::status(node).await.map_err(refused)?;
             serde_json::to_value(status).map_err(refused)
         }
-        Request::Import { kind, period, file, dry_run, lang } => {
+        Request::Import {
+            kind,
+            period,
+            file,
+            dry_run,
+            lang,
+        } => {
             let lang = lang.parse().unwrap_or_default();
             import(node, &kind, &period, file, dry_run, lang, &mut progress).await
         }
-        Request::Edit { period, subject, record, set } => {
+        Request::Edit {
+            period,
+            subject,
+            record,
+            set,
+        } => {
             let period: Period = period.parse().map_err(refused)?;
             let record: RecordId = record.parse().map_err(refused)?;
-            records::edit(node, period, &subject, record, &set).await.map_err(refused)?;
+            records::edit(node, period, &subject, record, &set)
+                .await
+                .map_err(refused)?;
             Ok(serde_json::json!({ "edited": record.to_string() }))
         }
-        Request::Invite { unit, tier, name, addresses } => {
+        Request::Invite {
+            unit,
+            tier,
+            name,
+            addresses,
+        } => {
             let unit: UnitId = unit.parse().map_err(refused)?;
             let tier: TierName = tier.parse().map_err(refused)?;
-            let token =
-                enrol::invite(node, unit, tier, name, addresses).await.map_err(refused)?;
+            let token = enrol::invite(node, unit, tier, name, addresses)
+                .await
+                .map_err(refused)?;
             Ok(serde_json::json!({ "token": token.to_line(), "expires_ms": token.expires_ms }))
         }
         Request::Log { unit, entries } => log(node, unit.as_deref(), entries).await,
-        Request::Export { kind, period, unit, file, format, lang } => {
+        Request::Export {
+            kind,
+            period,
+            unit,
+            file,
+            format,
+            lang,
+        } => {
             let lang = lang.parse().unwrap_or_default();
             node.projected().await;
             let node = node.clone();
@@ -167,7 +196,11 @@ pub async fn answer(
             let work = move || export(&node, &kind, &period, unit.as_deref(), &file, &format, lang);
             tokio::task::spawn_blocking(work).await.map_err(refused)?
         }
-        Request::Show { subject, period, unit } => {
+        Request::Show {
+            subject,
+            period,
+            unit,
+        } => {
             node.projected().await;
             show(node, &subject, period.as_deref(), unit.as_deref())
         }
@@ -188,10 +221,14 @@ async fn import(
     lang: Lang,
     progress: &mut impl FnMut(u64, u64),
 ) -> Result<serde_json::Value, Refused> {
-    let period: Period = period.parse().map_err(|error| Refused::from_error(&error))?;
+    let period: Period = period
+        .parse()
+        .map_err(|error| Refused::from_error(&error))?;
     let registry = node.registry();
     let found = registry.kind(kind).ok_or_else(|| {
-        Refused::from_error(&records::RecordError::UnknownKind { id: kind.to_owned() })
+        Refused::from_error(&records::RecordError::UnknownKind {
+            id: kind.to_owned(),
+        })
     })?;
     let found = found.clone();
     let definition = found.clone();
@@ -205,8 +242,10 @@ async fn import(
     let parsed = tokio::task::spawn_blocking(read)
         .await
         .map_err(|error| Refused::from_error(&error))?;
-    let (parsed, file_hash) = parsed
-        .map_err(|error| Refused { message: error.message(lang), details: Vec::new() })?;
+    let (parsed, file_hash) = parsed.map_err(|error| Refused {
+        message: error.message(lang),
+        details: Vec::new(),
+    })?;
     let problems: Vec<String> = parsed.problems.iter().map(|p| p.line(lang)).collect();
     if parsed.errors > 0 {
         let mut details = problems;
@@ -229,7 +268,10 @@ async fn import(
         let records = parsed
             .records
             .into_iter()
-            .map(|record| NewRecord { subject: record.subject, fields: record.fields })
+            .map(|record| NewRecord {
+                subject: record.subject,
+                fields: record.fields,
+            })
             .collect();
         let done = records::import(node, found, period, records, file_hash, progress)
             .await
@@ -271,7 +313,10 @@ async fn log(
     unit: Option<&str>,
     entries: usize,
 ) -> Result<serde_json::Value, Refused> {
-    let logs = node.logs().await.map_err(|error| Refused::from_error(&error))?;
+    let logs = node
+        .logs()
+        .await
+        .map_err(|error| Refused::from_error(&error))?;
     let mut shown = Vec::new();
     for (id, state) in logs {
         if unit.is_some_and(|unit| unit != state.key.unit.as_str()) {
@@ -325,9 +370,11 @@ fn export(
     let period: Period = period.parse().map_err(refused)?;
     let unit: Option<UnitId> = unit.map(str::parse).transpose().map_err(refused)?;
     let registry = node.registry();
-    let kind = registry
-        .kind(kind)
-        .ok_or_else(|| refused(records::RecordError::UnknownKind { id: kind.to_owned() }))?;
+    let kind = registry.kind(kind).ok_or_else(|| {
+        refused(records::RecordError::UnknownKind {
+            id: kind.to_owned(),
+        })
+    })?;
     let out = std::fs::File::create_new(file)
         .map_err(|error| refused(format!("{}: {error}", file.display())))?;
     let out = std::io::BufWriter::new(out);
@@ -340,20 +387,29 @@ fn export(
         "jsonl" => jsonl = Some(out),
         _ => return Err(refused("the format is csv or jsonl")),
     }
-    let widest = kind.classes(registry.tiers()).first().map(|class| class.reach(registry.tiers()));
+    let widest = kind
+        .classes(registry.tiers())
+        .first()
+        .map(|class| class.reach(registry.tiers()));
     node.schema()
         .for_each_dossier(unit.as_ref(), Some(period), |stored| {
             if Some(&stored.id.reach) != widest.as_ref() {
                 return true;
             }
-            let Ok(view) = DossierView::from_bytes(&stored.view) else { return true };
+            let Ok(view) = DossierView::from_bytes(&stored.view) else {
+                return true;
+            };
             for (record, mut view) in view.records {
                 if view.kind != kind.hash() {
                     continue;
                 }
                 join_own(node, &stored.id, &kind, registry.tiers(), record, &mut view);
                 view.settle(&kind);
-                let row = ExportRow { record, subject: &stored.id.subject, view: &view };
+                let row = ExportRow {
+                    record,
+                    subject: &stored.id.subject,
+                    view: &view,
+                };
                 let written = match (&mut csv, &mut jsonl) {
                     (Some(csv), _) => csv.write(row),
                     (None, Some(out)) => write_json_line(out, &kind, row),
@@ -390,7 +446,10 @@ fn join_own(
     view: &mut tiers::RecordView,
 ) {
     for class in kind.classes(tiers).iter().skip(1) {
-        let id = tiers::DossierId { reach: class.reach(tiers), ..widest.clone() };
+        let id = tiers::DossierId {
+            reach: class.reach(tiers),
+            ..widest.clone()
+        };
         let narrow = node.schema().dossier_view(&id).ok().flatten();
         let narrow = narrow.and_then(|bytes| DossierView::from_bytes(&bytes).ok());
         if let Some(narrow) = narrow.and_then(|mut view| view.records.remove(&record)) {
@@ -418,7 +477,8 @@ fn show(
         let (Some(at), Some(reach)) = (count.period, schema::reach_of(&count.reach)) else {
             continue;
         };
-        let wanted = period.is_none_or(|p| p == at) && unit.as_ref().is_none_or(|u| *u == count.unit);
+        let wanted =
+            period.is_none_or(|p| p == at) && unit.as_ref().is_none_or(|u| *u == count.unit);
         if wanted {
             places.push((count.unit, at, reach));
         }
@@ -430,7 +490,9 @@ fn show(
             period: Some(period),
             reach: reach.clone(),
         };
-        let Some(bytes) = node.schema().dossier_view(&id).map_err(refused)? else { continue };
+        let Some(bytes) = node.schema().dossier_view(&id).map_err(refused)? else {
+            continue;
+        };
         let view = DossierView::from_bytes(&bytes).map_err(refused)?;
         for (record, mut view) in view.records {
             let kind = registry.kind_by_hash(&view.kind);
@@ -449,8 +511,11 @@ fn show(
                 Some(field) => field.show(value, None),
                 None => value.to_string(),
             };
-            let fields: BTreeMap<String, String> =
-                view.fields.iter().map(|(n, value)| (name(*n), text(*n, value))).collect();
+            let fields: BTreeMap<String, String> = view
+                .fields
+                .iter()
+                .map(|(n, value)| (name(*n), text(*n, value)))
+                .collect();
             let conflicts: BTreeMap<String, Vec<Option<String>>> = view
                 .conflicts
                 .iter()

@@ -25,7 +25,7 @@ use crate::enrol::Enroller;
 use crate::handle::{COMMANDS_MAX, Closing, Command, NewEntry, NodeHandle, WriteError};
 use crate::identity::Identity;
 use crate::links::{LinkEvent, LinkShared, Outgoing, WRITER_QUEUE, run_accepted, run_dialled};
-use crate::projector::{ProjectError, Progress, Projector};
+use crate::projector::{Progress, ProjectError, Projector};
 use crate::schema::{OpenError, Schema, SchemaError};
 use crate::status::{Alert, LinkReport, LinkState};
 use crate::store::{Batch, CommitError};
@@ -129,7 +129,14 @@ type Waiter = (Vec<Hash>, oneshot::Sender<Result<Vec<Hash>, WriteError>>);
 /// # Errors
 /// [`OpenNodeError`]: the home is damaged or incomplete.
 pub fn open(parts: Parts) -> Result<(NodeHandle, Runner), OpenNodeError> {
-    let Parts { identity, schema, clock, rng, worker, weakness } = parts;
+    let Parts {
+        identity,
+        schema,
+        clock,
+        rng,
+        worker,
+        weakness,
+    } = parts;
     let mut registry = Registry::new(identity.root);
     for (domain, bytes) in schema.statements()? {
         learn(&mut registry, &domain, &bytes);
@@ -194,7 +201,11 @@ pub fn open(parts: Parts) -> Result<(NodeHandle, Runner), OpenNodeError> {
         events,
         event_sender,
         room: Arc::default(),
-        projector: Projector { schema, progress, worker },
+        projector: Projector {
+            schema,
+            progress,
+            worker,
+        },
         links: BTreeMap::new(),
         wake: BTreeSet::new(),
         blocked: BTreeSet::new(),
@@ -212,13 +223,21 @@ pub fn open(parts: Parts) -> Result<(NodeHandle, Runner), OpenNodeError> {
 fn check_head(schema: &Schema, state: &LogState) -> Result<(), SchemaError> {
     let newest = schema.entry(state.key.id(), state.head.seq_num)?;
     let sound = newest.is_some_and(|entry| entry.hash() == state.head.hash);
-    if sound { Ok(()) } else { Err(SchemaError::Damaged { table: "head or entry" }) }
+    if sound {
+        Ok(())
+    } else {
+        Err(SchemaError::Damaged {
+            table: "head or entry",
+        })
+    }
 }
 
 /// Adds a statement by its domain's tag; one of a later release, or one that does not verify, is kept
 /// in its entry and not used. Returns whether anything is different now.
 fn learn(registry: &mut Registry, tag: &str, bytes: &[u8]) -> bool {
-    let Some(domain) = Domain::ALL.iter().find(|domain| domain.tag() == tag) else { return false };
+    let Some(domain) = Domain::ALL.iter().find(|domain| domain.tag() == tag) else {
+        return false;
+    };
     registry.add(*domain, bytes).unwrap_or_else(|error| {
         tracing::debug!(%error, %domain, "statement not used");
         false
@@ -304,7 +323,9 @@ impl Runner {
                         if bytes > TURN_BYTES {
                             break;
                         }
-                        let Ok(event) = self.events.try_recv() else { break };
+                        let Ok(event) = self.events.try_recv() else {
+                            break;
+                        };
                         bytes += self.on_event(event)?;
                     }
                 }
@@ -326,14 +347,17 @@ impl Runner {
         let shared = LinkShared {
             events: self.event_sender.clone(),
             room: self.room.clone(),
-            enroller: Some(Enroller { node: self.handle.clone() }),
+            enroller: Some(Enroller {
+                node: self.handle.clone(),
+            }),
         };
         let accepting = accept_all(transport.clone(), shared.clone());
         self.tasks.spawn(accepting);
         if !self.handle.identity.uplinks.is_empty() {
             let uplinks = self.handle.identity.uplinks.clone();
             let jitter = ChaCha20Rng::from_rng(&mut *self.handle.rng());
-            self.tasks.spawn(dial_forever(transport.clone(), shared, uplinks, jitter));
+            self.tasks
+                .spawn(dial_forever(transport.clone(), shared, uplinks, jitter));
         }
     }
 
@@ -341,20 +365,31 @@ impl Runner {
     fn on_event(&mut self, event: LinkEvent) -> Result<usize, Fatal> {
         let now = self.handle.clock.now_ms();
         match event {
-            LinkEvent::Up { session, peer, link, writer } => {
+            LinkEvent::Up {
+                session,
+                peer,
+                link,
+                writer,
+            } => {
                 self.links.insert(session, LinkSlot { link, writer });
                 self.replica.handle_link_up(now, session, peer);
             }
-            LinkEvent::Message { session, message, entries } => {
+            LinkEvent::Message {
+                session,
+                message,
+                entries,
+            } => {
                 if is_dialled(session) && !matches!(message, Message::Refused(_)) {
                     self.uplink.last_success = Some(now);
                 }
                 let bytes = entries.iter().map(|entry| entry.bytes().len()).sum();
                 let hello = matches!(message, Message::Hello(_));
                 let reader = &self.handle.schema;
-                self.replica.handle_message(now, session, message, entries, reader)?;
+                self.replica
+                    .handle_message(now, session, message, entries, reader)?;
                 // Only a peer whose chain was accepted may send us much at once.
-                if hello && self.replica.is_live(session)
+                if hello
+                    && self.replica.is_live(session)
                     && let Some(slot) = self.links.get(&session)
                 {
                     slot.link.admit();
@@ -381,7 +416,11 @@ impl Runner {
 
     /// Keeps when the peer of a session that ends was last heard.
     fn note_heard(&mut self, session: SessionId) {
-        let ended = self.replica.sessions().into_iter().find(|status| status.id == session);
+        let ended = self
+            .replica
+            .sessions()
+            .into_iter()
+            .find(|status| status.id == session);
         let Some((status, unit)) = ended.and_then(|s| s.unit.clone().map(|unit| (s, unit))) else {
             return;
         };
@@ -395,13 +434,22 @@ impl Runner {
 
     fn on_command(&mut self, command: Command) {
         match command {
-            Command::Write { entries, closing, also, reply } => {
+            Command::Write {
+                entries,
+                closing,
+                also,
+                reply,
+            } => {
                 self.stage(entries, closing, &also, reply);
             }
             Command::Links { reply } => {
                 let _ = reply.send(self.link_report());
             }
-            Command::Digest { unit, audience, reply } => {
+            Command::Digest {
+                unit,
+                audience,
+                reply,
+            } => {
                 let _ = reply.send(self.replica.digest(&unit, &audience).root());
             }
             Command::Logs { reply } => {
@@ -434,11 +482,14 @@ impl Runner {
             {
                 entries.extend(closing(&hashes));
             }
-            let Some(entry) = entries.pop_front() else { break };
+            let Some(entry) = entries.pop_front() else {
+                break;
+            };
             let now = self.handle.clock.now_ms();
             let written = {
                 let mut rng = self.handle.rng();
-                self.replica.write(now, entry.reach, entry.period, entry.parts, &mut *rng)
+                self.replica
+                    .write(now, entry.reach, entry.period, entry.parts, &mut *rng)
             };
             match written {
                 Ok((append, hash)) => {
@@ -454,7 +505,10 @@ impl Runner {
                 }
             }
         }
-        self.waiting.entry(number.unwrap_or(u64::MAX)).or_default().push((hashes, reply));
+        self.waiting
+            .entry(number.unwrap_or(u64::MAX))
+            .or_default()
+            .push((hashes, reply));
     }
 
     /// Unstages everything not durable and tells who waited.
@@ -505,7 +559,12 @@ impl Runner {
 
     fn on_output(&mut self, output: Output, batch: &mut Batch, numbers: &mut Vec<u64>) {
         match output {
-            Output::Append { number, entries, states, evidence } => {
+            Output::Append {
+                number,
+                entries,
+                states,
+                evidence,
+            } => {
                 Schema::append(batch, &entries, &states, &evidence);
                 numbers.push(number);
             }
@@ -513,10 +572,19 @@ impl Runner {
             Output::Wake { session } => {
                 self.wake.insert(session);
             }
-            Output::Close { session, last, misbehaved, reason } => {
+            Output::Close {
+                session,
+                last,
+                misbehaved,
+                reason,
+            } => {
                 self.on_close(session, last.map(|m| m.to_bytes()), misbehaved, reason);
             }
-            Output::KeepReceipt { issuer, unit, bytes } => {
+            Output::KeepReceipt {
+                issuer,
+                unit,
+                bytes,
+            } => {
                 Schema::put_receipt(batch, &issuer, &unit, &bytes);
             }
             Output::Report(report) => self.on_report(&report),
@@ -556,8 +624,11 @@ impl Runner {
         if let Some(placement) = registry.placement() {
             self.replica.set_placement(placement);
         }
-        *self.handle.registry.write().unwrap_or_else(PoisonError::into_inner) =
-            Arc::new(registry);
+        *self
+            .handle
+            .registry
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = Arc::new(registry);
     }
 
     fn on_close(
@@ -567,11 +638,21 @@ impl Runner {
         misbehaved: bool,
         reason: String,
     ) {
-        let Some(slot) = self.links.get(&session) else { return };
+        let Some(slot) = self.links.get(&session) else {
+            return;
+        };
         let peer = slot.link.peer().short();
         tracing::warn!(session = session.0, %peer, misbehaved, reason, "session closed");
-        let code = if misbehaved { CloseCode::Misbehaved } else { CloseCode::Refused };
-        let goodbye = Outgoing::Close { last, code, reason: reason.clone() };
+        let code = if misbehaved {
+            CloseCode::Misbehaved
+        } else {
+            CloseCode::Refused
+        };
+        let goodbye = Outgoing::Close {
+            last,
+            code,
+            reason: reason.clone(),
+        };
         if slot.writer.try_send(goodbye).is_err() {
             // Its queue is full: it does not read, so it will not read our last words either.
             slot.link.close(code, &reason);
@@ -582,13 +663,16 @@ impl Runner {
     fn on_report(&mut self, report: &Report) {
         tracing::warn!(?report, "reported");
         let (what, text) = match report {
-            Report::Forked { log, unit, seq_num, .. } => (
+            Report::Forked {
+                log, unit, seq_num, ..
+            } => (
                 "forked",
                 format!("log {} of {unit} is forked at entry {seq_num}", log.short()),
             ),
-            Report::RolledBack { log } => {
-                ("rolled-back", format!("own log {} was rolled back", log.short()))
-            }
+            Report::RolledBack { log } => (
+                "rolled-back",
+                format!("own log {} was rolled back", log.short()),
+            ),
             Report::Rejected { reason, .. } => ("rejected", reason.to_string()),
             _ => return,
         };
@@ -605,13 +689,19 @@ impl Runner {
             self.alerts.pop_front();
         }
         let time_ms = self.handle.clock.now_ms();
-        self.alerts.push_back(Alert { time_ms, what, text });
+        self.alerts.push_back(Alert {
+            time_ms,
+            what,
+            text,
+        });
     }
 
     /// Hands messages to the writers that have room.
     fn transmit(&mut self) -> Result<(), Fatal> {
         for session in std::mem::take(&mut self.wake) {
-            let Some(slot) = self.links.get(&session) else { continue };
+            let Some(slot) = self.links.get(&session) else {
+                continue;
+            };
             while self.replica.has_output(session) {
                 let Ok(permit) = slot.writer.try_reserve() else {
                     self.blocked.insert(session);
@@ -632,7 +722,10 @@ impl Runner {
             .into_iter()
             .map(|session| {
                 let link = self.links.get(&session.id).map(|slot| &slot.link);
-                (session, link.map(|link| (link.remote_address(), link.stats())))
+                (
+                    session,
+                    link.map(|link| (link.remote_address(), link.stats())),
+                )
             })
             .collect();
         LinkReport {
@@ -697,7 +790,10 @@ async fn dial_forever(
                 Err(error) => {
                     tracing::info!(%address, %error, "cannot reach the node above");
                     let reason = error.to_string();
-                    let event = LinkEvent::Undialled { address: *address, reason };
+                    let event = LinkEvent::Undialled {
+                        address: *address,
+                        reason,
+                    };
                     if shared.events.send(event).await.is_err() {
                         return;
                     }
@@ -705,11 +801,16 @@ async fn dial_forever(
             }
         }
         // Full jitter, so that a district's schools do not all come back at the same moment.
-        let half = u64::try_from(backoff.as_millis() / 2).unwrap_or(u64::MAX).max(1);
+        let half = u64::try_from(backoff.as_millis() / 2)
+            .unwrap_or(u64::MAX)
+            .max(1);
         let wait = Duration::from_millis(half + jitter.next_u64() % half);
         tokio::time::sleep(wait).await;
         backoff = (backoff * 2).min(BACKOFF_MAX);
     }
 }
 
-const _: () = assert!(WRITER_QUEUE >= 1, "a writer without a queue would never be woken");
+const _: () = assert!(
+    WRITER_QUEUE >= 1,
+    "a writer without a queue would never be woken"
+);

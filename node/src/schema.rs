@@ -5,9 +5,7 @@
 
 use std::sync::Arc;
 
-use federation_protocol::{
-    Entry, LogId, LogReader, LogState, Period, ReadError, Reach,
-};
+use federation_protocol::{Entry, LogId, LogReader, LogState, Period, Reach, ReadError};
 use keys::{Hash, UnitId};
 use tiers::DossierId;
 
@@ -109,13 +107,22 @@ impl Schema {
     /// Adds an append to a batch.
     pub fn append(batch: &mut Batch, entries: &[Entry], states: &[LogState], evidence: &[Entry]) {
         for entry in entries {
-            batch.put(entry_key(table::ENTRY, entry.log(), entry.seq_num()), entry.bytes());
+            batch.put(
+                entry_key(table::ENTRY, entry.log(), entry.seq_num()),
+                entry.bytes(),
+            );
         }
         for entry in evidence {
-            batch.put(entry_key(table::EVIDENCE, entry.log(), entry.seq_num()), entry.bytes());
+            batch.put(
+                entry_key(table::EVIDENCE, entry.log(), entry.seq_num()),
+                entry.bytes(),
+            );
         }
         for state in states {
-            batch.put(log_key(table::HEAD, state.key.id()), keys::cbor::to_vec(state));
+            batch.put(
+                log_key(table::HEAD, state.key.id()),
+                keys::cbor::to_vec(state),
+            );
         }
     }
 
@@ -149,9 +156,7 @@ impl Schema {
     ) -> Result<Vec<Entry>, SchemaError> {
         let raw = self.raw_entries(log, from, count_max, bytes_max)?;
         raw.into_iter()
-            .map(|bytes| {
-                Entry::verify(bytes).map_err(|_| SchemaError::Damaged { table: "entry" })
-            })
+            .map(|bytes| Entry::verify(bytes).map_err(|_| SchemaError::Damaged { table: "entry" }))
             .collect()
     }
 
@@ -290,7 +295,9 @@ impl Schema {
         let end = prefix_end(&prefix);
         loop {
             let page = self.kv.scan(&from, &end, PAGE)?;
-            let Some((last, _)) = page.last() else { return Ok(()) };
+            let Some((last, _)) = page.last() else {
+                return Ok(());
+            };
             from = [last.as_slice(), &[0]].concat();
             for (key, value) in page {
                 // Further pieces of a large value follow its first one and are read with it.
@@ -312,12 +319,18 @@ impl Schema {
         self.for_each(&[table::COUNT], |key, value| {
             let damaged = || SchemaError::Damaged { table: "count" };
             let mut rest = key.get(1..).ok_or_else(damaged)?;
-            let unit = take_text(&mut rest).and_then(|t| t.parse().ok()).ok_or_else(damaged)?;
+            let unit = take_text(&mut rest)
+                .and_then(|t| t.parse().ok())
+                .ok_or_else(damaged)?;
             let period = take_text(&mut rest).ok_or_else(damaged)?;
             let reach = take_text(&mut rest).ok_or_else(damaged)?;
             found.push(RecordCount {
                 unit,
-                period: if period.is_empty() { None } else { period.parse().ok() },
+                period: if period.is_empty() {
+                    None
+                } else {
+                    period.parse().ok()
+                },
                 reach,
                 records: number(&value).ok_or_else(damaged)?,
             });
@@ -378,7 +391,9 @@ impl Schema {
         let mut found = Vec::new();
         self.for_each(&[table::QUARANTINE], |key, value| {
             let hash = key.get(1..33).and_then(|h| h.try_into().ok());
-            let hash = hash.ok_or(SchemaError::Damaged { table: "quarantine" })?;
+            let hash = hash.ok_or(SchemaError::Damaged {
+                table: "quarantine",
+            })?;
             found.push((
                 Hash::from_bytes(hash),
                 String::from_utf8_lossy(&value).into_owned(),
@@ -400,7 +415,10 @@ impl Schema {
         for table in [table::VIEW, table::STATE, table::COUNT] {
             let mut prefix = vec![table];
             push_text(&mut prefix, unit.as_str());
-            push_text(&mut prefix, &period.map(|p| p.to_string()).unwrap_or_default());
+            push_text(
+                &mut prefix,
+                &period.map(|p| p.to_string()).unwrap_or_default(),
+            );
             self.for_each(&prefix, |key, _| {
                 batch.delete(key.to_vec());
                 Ok(())
@@ -423,7 +441,9 @@ impl Schema {
         let end = prefix_end(prefix);
         loop {
             let page = self.kv.scan(&from, &end, PAGE)?;
-            let Some((last, _)) = page.last() else { return Ok(()) };
+            let Some((last, _)) = page.last() else {
+                return Ok(());
+            };
             from = [last.as_slice(), &[0]].concat();
             for (key, value) in page {
                 found(&key, value)?;
@@ -439,7 +459,10 @@ impl Schema {
             }
             Ok(())
         })?;
-        firsts.into_iter().map(|(key, value)| self.assemble(&key, value)).collect()
+        firsts
+            .into_iter()
+            .map(|(key, value)| self.assemble(&key, value))
+            .collect()
     }
 
     fn large(&self, key: &[u8]) -> Result<Option<Vec<u8>>, SchemaError> {
@@ -451,7 +474,9 @@ impl Schema {
 
     /// Joins the pieces of a value: the first byte of the first says how many follow.
     fn assemble(&self, key: &[u8], first: Vec<u8>) -> Result<Vec<u8>, SchemaError> {
-        let damaged = || SchemaError::Damaged { table: "large value" };
+        let damaged = || SchemaError::Damaged {
+            table: "large value",
+        };
         let (&more, head) = first.split_first().ok_or_else(damaged)?;
         let mut whole = head.to_vec();
         for piece in 1..=more {
@@ -491,7 +516,11 @@ impl LogReader for Schema {
     fn entry(&self, log: LogId, seq_num: u64) -> Result<Option<Vec<u8>>, ReadError> {
         self.kv
             .get(&entry_key(table::ENTRY, log, seq_num))
-            .map_err(|error| ReadError { log, seq_num, why: error.to_string() })
+            .map_err(|error| ReadError {
+                log,
+                seq_num,
+                why: error.to_string(),
+            })
     }
 
     fn entries(
@@ -502,13 +531,21 @@ impl LogReader for Schema {
         bytes_max: usize,
     ) -> Result<Vec<Vec<u8>>, ReadError> {
         self.raw_entries(log, from, count_max, bytes_max)
-            .map_err(|error| ReadError { log, seq_num: from, why: error.to_string() })
+            .map_err(|error| ReadError {
+                log,
+                seq_num: from,
+                why: error.to_string(),
+            })
     }
 
     fn fork_evidence(&self, log: LogId, seq_num: u64) -> Result<Option<Vec<u8>>, ReadError> {
         self.kv
             .get(&entry_key(table::EVIDENCE, log, seq_num))
-            .map_err(|error| ReadError { log, seq_num, why: error.to_string() })
+            .map_err(|error| ReadError {
+                log,
+                seq_num,
+                why: error.to_string(),
+            })
     }
 }
 
@@ -544,7 +581,10 @@ fn take_text(rest: &mut &[u8]) -> Option<String> {
 fn dossier_key(table: u8, id: &DossierId) -> Vec<u8> {
     let mut key = vec![table];
     push_text(&mut key, id.unit.as_str());
-    push_text(&mut key, &id.period.map(|p| p.to_string()).unwrap_or_default());
+    push_text(
+        &mut key,
+        &id.period.map(|p| p.to_string()).unwrap_or_default(),
+    );
     push_text(&mut key, &id.reach.to_string());
     // A subject may hold any byte but its length is known, so it is last and hex.
     push_text(&mut key, &hex::encode(&id.subject));
@@ -555,10 +595,19 @@ fn dossier_of(key: &[u8]) -> Option<DossierId> {
     let mut rest = key.get(1..)?;
     let unit = take_text(&mut rest)?.parse().ok()?;
     let period = take_text(&mut rest)?;
-    let period = if period.is_empty() { None } else { Some(period.parse().ok()?) };
+    let period = if period.is_empty() {
+        None
+    } else {
+        Some(period.parse().ok()?)
+    };
     let reach = reach_of(&take_text(&mut rest)?)?;
     let subject = String::from_utf8(hex::decode(take_text(&mut rest)?).ok()?).ok()?;
-    rest.is_empty().then_some(DossierId { unit, subject, period, reach })
+    rest.is_empty().then_some(DossierId {
+        unit,
+        subject,
+        period,
+        reach,
+    })
 }
 
 /// Reads a reach as [`Reach`] displays it.
@@ -591,7 +640,10 @@ fn is_piece(key: &[u8]) -> bool {
 
 fn put_large(batch: &mut Batch, key: Vec<u8>, value: Vec<u8>) {
     let pieces = value.len().div_ceil(PIECE_SIZE).max(1);
-    assert!(pieces <= PIECES_MAX, "a dossier or receipt is bounded far below 16 MiB");
+    assert!(
+        pieces <= PIECES_MAX,
+        "a dossier or receipt is bounded far below 16 MiB"
+    );
     let more = u8::try_from(pieces - 1).expect("bounded just above");
     let (head, rest) = value.split_at(value.len().min(PIECE_SIZE));
     let mut first = Vec::with_capacity(head.len() + 1);
@@ -619,14 +671,24 @@ mod tests {
 
     #[tokio::test]
     async fn large_dossiers_are_cut_and_joined_and_listed_once() {
-        let schema = Schema::open(Arc::new(MemoryStore::default())).await.unwrap();
+        let schema = Schema::open(Arc::new(MemoryStore::default()))
+            .await
+            .unwrap();
         let big: Vec<u8> = (0..300_000_u32).flat_map(u32::to_be_bytes).collect();
         let mut batch = Batch::new();
         let up = Reach::Up("city".parse().unwrap());
-        Schema::put_dossier(&mut batch, &id("G\u{1}1", up.clone()), big.clone(), big.clone());
+        Schema::put_dossier(
+            &mut batch,
+            &id("G\u{1}1", up.clone()),
+            big.clone(),
+            big.clone(),
+        );
         Schema::put_dossier(&mut batch, &id("G2", Reach::Own), vec![1], vec![2]);
         schema.kv().commit(batch).await.unwrap();
-        assert_eq!(schema.dossier_state(&id("G\u{1}1", up)).unwrap(), Some(big.clone()));
+        assert_eq!(
+            schema.dossier_state(&id("G\u{1}1", up)).unwrap(),
+            Some(big.clone())
+        );
         let mut seen = Vec::new();
         schema
             .for_each_dossier(Some(&"school-1".parse().unwrap()), None, |dossier| {
@@ -634,7 +696,10 @@ mod tests {
                 true
             })
             .unwrap();
-        assert_eq!(seen, [("G2".to_owned(), 1), ("G\u{1}1".to_owned(), big.len())]);
+        assert_eq!(
+            seen,
+            [("G2".to_owned(), 1), ("G\u{1}1".to_owned(), big.len())]
+        );
     }
 
     #[tokio::test]

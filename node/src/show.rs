@@ -10,17 +10,19 @@ use serde_json::Value;
 use crate::label::{Arg, Lang, text, word};
 use crate::status::Status;
 
+mod failure;
 pub(crate) mod measure;
 pub(crate) mod paint;
-pub(crate) mod state;
 #[cfg(test)]
 pub(crate) mod sample;
+pub(crate) mod state;
 mod status;
 pub(crate) mod table;
 
 #[cfg(test)]
 mod tests;
 
+pub(crate) use failure::Failure;
 use measure::{grouped, moment, short};
 use paint::{Paint, Tone};
 use table::{Side, Table};
@@ -56,15 +58,27 @@ pub(crate) fn imported(lang: Lang, value: &Value) -> String {
     let mut lines = vec![text(lang, key, &args)];
     let encoding = string(&value["encoding"]);
     if !encoding.is_empty() {
-        lines.push(text(lang, "imported-encoding", &[("encoding", Arg::Text(encoding))]));
+        lines.push(text(
+            lang,
+            "imported-encoding",
+            &[("encoding", Arg::Text(encoding))],
+        ));
     }
-    lines.extend(list(&value["warnings"]).iter().map(|line| format!("  {}", string(line))));
+    lines.extend(
+        list(&value["warnings"])
+            .iter()
+            .map(|line| format!("  {}", string(line))),
+    );
     lines.join("\n")
 }
 
 /// Says that a record was changed.
 pub(crate) fn edited(lang: Lang, value: &Value) -> String {
-    text(lang, "edited-done", &[("record", Arg::Text(string(&value["edited"])))])
+    text(
+        lang,
+        "edited-done",
+        &[("record", Arg::Text(string(&value["edited"])))],
+    )
 }
 
 /// Shows the records of one student, with what was made apart and is kept twice.
@@ -91,17 +105,26 @@ fn records_in(lang: Lang, value: &Value, paint: Paint) -> String {
         }
         let reach = reach(lang, string(&record["reach"]));
         lines.push(format!("{}  {reach}", paint.tint(Tone::Title, &head)));
-        lines.push(format!("  {}", paint.tint(Tone::Faint, string(&record["record"]))));
+        lines.push(format!(
+            "  {}",
+            paint.tint(Tone::Faint, string(&record["record"]))
+        ));
         let fields = record["fields"].as_object();
-        let room = fields.into_iter().flatten().map(|(name, _)| table::width(name)).max();
+        let room = fields
+            .into_iter()
+            .flatten()
+            .map(|(name, _)| table::width(name))
+            .max();
         for (name, shown) in fields.into_iter().flatten() {
             let name = table::pad(name, room.unwrap_or_default(), Side::Left);
             lines.push(format!("  {name}  {}", string(shown)));
         }
         for (field, values) in record["conflicts"].as_object().into_iter().flatten() {
             let nothing = word(lang, "records-nothing");
-            let values: Vec<&str> =
-                list(values).iter().map(|v| v.as_str().unwrap_or(&nothing)).collect();
+            let values: Vec<&str> = list(values)
+                .iter()
+                .map(|v| v.as_str().unwrap_or(&nothing))
+                .collect();
             let values = values.join(" | ");
             let args = [("field", Arg::Text(field)), ("values", Arg::Text(&values))];
             let said = format!("! {}", text(lang, "records-conflict", &args));
@@ -131,8 +154,16 @@ fn logs_in(lang: Lang, value: &Value, paint: Paint) -> String {
         let unit = paint.tint(Tone::Title, string(&log["unit"]));
         lines.push(format!("{unit}  {reach}  {period}"));
         let mut facts = vec![
-            format!("{} {}", word(lang, "column-log"), short(string(&log["log"]))),
-            format!("{} {}", word(lang, "column-author"), short(string(&log["author"]))),
+            format!(
+                "{} {}",
+                word(lang, "column-log"),
+                short(string(&log["log"]))
+            ),
+            format!(
+                "{} {}",
+                word(lang, "column-author"),
+                short(string(&log["author"]))
+            ),
         ];
         if let Some(seq) = log["forked"].as_u64() {
             let said = text(lang, "log-forked", &[("seq", seq.into())]);
@@ -189,16 +220,28 @@ pub(crate) fn exported(lang: Lang, value: &Value) -> String {
 }
 
 /// Says what an examination read and found, and what to do about it.
+/// What became of a damaged store.
+pub(crate) fn repaired(lang: Lang, value: &Value) -> String {
+    match value["aside"].as_str() {
+        Some(aside) => text(lang, "repair-done", &[("aside", Arg::Text(aside))]),
+        None => word(lang, "repair-fine"),
+    }
+}
+
 pub(crate) fn examined(lang: Lang, value: &Value) -> String {
     examined_in(lang, value, Paint::detect())
 }
 
 fn examined_in(lang: Lang, value: &Value, paint: Paint) -> String {
-    let counts =
-        [("entries", number(&value["entries"]).into()), ("logs", number(&value["logs"]).into())];
+    let counts = [
+        ("entries", number(&value["entries"]).into()),
+        ("logs", number(&value["logs"]).into()),
+    ];
     let days = [("days", number(&value["certificate_days"]).into())];
-    let mut lines =
-        vec![text(lang, "examined-counts", &counts), text(lang, "examined-certificate", &days)];
+    let mut lines = vec![
+        text(lang, "examined-counts", &counts),
+        text(lang, "examined-certificate", &days),
+    ];
     for finding in list(&value["findings"]) {
         let (tone, severity) = match string(&finding["severity"]) {
             "error" => (Tone::Bad, "examined-error"),
@@ -214,11 +257,17 @@ fn examined_in(lang: Lang, value: &Value, paint: Paint) -> String {
         let what = string(&finding["what"]);
         let what = known.iter().find(|key| **key == what).unwrap_or(&"other");
         let with = |detail| {
-            [("detail", Arg::Text(string(detail))), ("days", number(&value["certificate_days"]).into())]
+            [
+                ("detail", Arg::Text(string(detail))),
+                ("days", number(&value["certificate_days"]).into()),
+            ]
         };
         let said = text(lang, &format!("finding-{what}"), &with(&finding["text"]));
         let remedy = text(lang, &format!("remedy-{what}"), &with(&finding["do"]));
-        lines.push(format!("{} {said}", paint.tint(tone, &format!("[{}]", word(lang, severity)))));
+        lines.push(format!(
+            "{} {said}",
+            paint.tint(tone, &format!("[{}]", word(lang, severity)))
+        ));
         lines.push(format!("  -> {remedy}"));
     }
     if list(&value["findings"]).is_empty() {

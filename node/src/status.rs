@@ -196,7 +196,10 @@ pub async fn status(node: &NodeHandle) -> Result<Status, StatusError> {
     let mut peers: BTreeMap<Relation, Vec<PeerStatus>> = BTreeMap::new();
     for (session, link) in &report.links {
         if let Some(relation) = session.relation {
-            peers.entry(relation).or_default().push(peer_status(session, link.as_ref()));
+            peers
+                .entry(relation)
+                .or_default()
+                .push(peer_status(session, link.as_ref()));
         }
     }
     let records: BTreeMap<(UnitId, Option<String>), u64> =
@@ -222,11 +225,21 @@ pub async fn status(node: &NodeHandle) -> Result<Status, StatusError> {
     let below = peers.remove(&Relation::Child).unwrap_or_default();
     for child in registry.children(&identity.unit) {
         let within = |unit: &UnitId| {
-            registry.placement().is_some_and(|placement| placement.is_within(&child.unit, unit))
+            registry
+                .placement()
+                .is_some_and(|placement| placement.is_within(&child.unit, unit))
         };
-        let held = records.iter().filter(|((unit, _), _)| within(unit)).map(|(_, n)| n).sum();
-        let nodes = below.iter().filter(|p| p.unit.as_deref() == Some(child.unit.as_str()));
-        let digest = node.digest(child.unit.clone(), identity.unit.clone()).await?;
+        let held = records
+            .iter()
+            .filter(|((unit, _), _)| within(unit))
+            .map(|(_, n)| n)
+            .sum();
+        let nodes = below
+            .iter()
+            .filter(|p| p.unit.as_deref() == Some(child.unit.as_str()));
+        let digest = node
+            .digest(child.unit.clone(), identity.unit.clone())
+            .await?;
         children.push(ChildStatus {
             unit: child.unit.to_string(),
             tier: child.tier.to_string(),
@@ -273,7 +286,9 @@ pub async fn status(node: &NodeHandle) -> Result<Status, StatusError> {
         root: crate::enrol::fingerprint(&identity.root).to_string(),
         software: concat!("sanji ", env!("CARGO_PKG_VERSION")).to_owned(),
         time_ms: node.clock().now_ms(),
-        parent: registry.parent_of(&identity.unit).map(|unit| unit.to_string()),
+        parent: registry
+            .parent_of(&identity.unit)
+            .map(|unit| unit.to_string()),
         parents: peers.remove(&Relation::Parent).unwrap_or_default(),
         uplinks: identity.uplinks.iter().map(ToString::to_string).collect(),
         uplink_last_success_ms: report.uplink.last_success.max(dialled),
@@ -303,9 +318,14 @@ fn behind(
     receipt: &Receipt,
     registry: &tiers::Registry,
 ) -> u64 {
-    let Some(placement) = registry.placement() else { return 0 };
-    let named: BTreeMap<_, _> =
-        receipt.heads.iter().map(|head| (head.log, head.seq_num + 1)).collect();
+    let Some(placement) = registry.placement() else {
+        return 0;
+    };
+    let named: BTreeMap<_, _> = receipt
+        .heads
+        .iter()
+        .map(|head| (head.log, head.seq_num + 1))
+        .collect();
     ours.iter()
         .filter(|(_, state)| placement.travels_to(&state.key, &receipt.issuer))
         .map(|(log, state)| {

@@ -228,7 +228,7 @@ impl Batch {
 pub enum StoreError {
     /// The bytes stored under a key are not the bytes that were written there.
     #[error(
-        "the value stored under key {} is damaged; run `sanji doctor` to see what else is, and to repair it",
+        "the value stored under key {} is damaged; run `sanji doctor` to see what else is",
         hex::encode(key)
     )]
     Corrupt {
@@ -238,7 +238,8 @@ pub enum StoreError {
     /// The store as a whole cannot be used. Its files are left where they are.
     #[error(
         "the store in {} cannot be used: {damage}. It is left where it is. \
-         Run `sanji doctor --repair` to move it aside and rebuild it from the latest backup and the parent node",
+         Restore the newest backup of the home, or run `sanji doctor --repair`: it moves the store aside \
+         and begins a new one, which the node above fills again",
         dir.display()
     )]
     Damaged {

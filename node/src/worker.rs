@@ -9,7 +9,9 @@ pub struct Worker {
 impl Worker {
     /// Uses as many threads as the machine has cores.
     pub fn cores() -> Self {
-        Self { threads: std::thread::available_parallelism().map_or(1, usize::from) }
+        Self {
+            threads: std::thread::available_parallelism().map_or(1, usize::from),
+        }
     }
 
     /// Computes in the caller's turn: deterministic.
@@ -42,7 +44,10 @@ impl Worker {
         }
         let mut done = Vec::new();
         for task in tasks {
-            done.extend(task.await.expect("pure work does not panic and is not aborted"));
+            done.extend(
+                task.await
+                    .expect("pure work does not panic and is not aborted"),
+            );
         }
         done
     }

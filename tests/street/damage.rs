@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use tests::{Node, generate, refusal};
+use tests::{Branch, Node, generate, refusal, wait_for};
 
 /// Bytes changed one after another in each of the large files.
 const FLIPS: usize = 20;
@@ -157,7 +157,9 @@ fn a_store_cut_short_emptied_or_gone_is_refused_with_what_to_do_and_left_where_i
     let store = Path::new("store/engine/db");
     let blows: [(&str, fn(&Path)); 3] = [
         ("cut", |path| {
-            let size = std::fs::metadata(path).unwrap().len();
+            // In the middle of what is in use, not of the space set aside for more.
+            let bytes = std::fs::read(path).unwrap();
+            let size = bytes.iter().rposition(|byte| *byte != 0).unwrap() as u64;
             std::fs::File::options()
                 .write(true)
                 .open(path)
@@ -186,7 +188,7 @@ fn a_store_cut_short_emptied_or_gone_is_refused_with_what_to_do_and_left_where_i
                 "{name}, {command:?}: {said}"
             );
             assert!(
-                said.contains("restore"),
+                said.contains("doctor --repair"),
                 "{name}, {command:?}: what to do? {said}"
             );
         }
@@ -201,4 +203,72 @@ fn a_store_cut_short_emptied_or_gone_is_refused_with_what_to_do_and_left_where_i
     std::fs::remove_dir_all(copied.join("store")).unwrap();
     let said = refusal(&tests::run(&copied, &["status"]));
     assert!(said.contains("incomplete"), "{said}");
+}
+
+#[test]
+fn a_lost_store_is_replaced_by_one_command_and_filled_again_from_above_and_beside() {
+    let mut branch = Branch::start();
+    let dir = branch.dir.path().to_owned();
+    let args = ["--students", "10", "--per-student", "5", "--form", "jsonl"];
+    let file = generate(&dir, "base.jsonl", &args);
+    branch.school.import("volunteer-service", "2026-1", &file);
+    let mut laptop = branch.school.enrol(&dir, "laptop", "s1", "school");
+    laptop.start();
+    laptop.wait_until_equal(&branch.school, "s1", 50);
+    branch.school.wait_until_equal(&branch.city, "s1", 50);
+    let said = refusal(&branch.school.run(&["doctor", "--repair"]));
+    assert!(said.contains("in use"), "{said}");
+    assert!(branch.school.stop());
+    let sound = branch.school.json(&["doctor", "--repair"]);
+    assert_eq!(sound["repaired"], false, "what is sound is left alone");
+    let log = branch.school.home().join("store/engine/db");
+    let size = std::fs::metadata(&log).unwrap().len();
+    std::fs::write(&log, vec![0; usize::try_from(size).unwrap()]).unwrap();
+    refusal(&branch.school.run(&["doctor"]));
+    let repaired = branch.school.json(&["doctor", "--repair"]);
+    let aside = Path::new(repaired["aside"].as_str().unwrap());
+    assert!(aside.join("engine/db").exists(), "nothing is deleted");
+    // The district gives back what travelled, the laptop also what stays at the school.
+    branch.school.start();
+    branch.school.wait_until_equal(&branch.city, "s1", 50);
+    let text = std::fs::read_to_string(&file).unwrap();
+    let first: serde_json::Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+    let student = first
+        .as_object()
+        .unwrap()
+        .values()
+        .find_map(|v| v.as_str().filter(|text| text.starts_with('G')));
+    let student = student.unwrap();
+    wait_for("both parts of the records", || {
+        let shown = branch.school.json(&["show", "--student", student]);
+        let all = shown.as_array().unwrap();
+        let count = |reach: &str| all.iter().filter(|r| r["reach"] == reach).count();
+        if (count("own"), count("up:city")) == (5, 5) {
+            Ok(())
+        } else {
+            Err(shown.to_string())
+        }
+    });
+    // It goes on in new logs: the same file is known, and further records reach the city.
+    assert_eq!(
+        branch.school.import("volunteer-service", "2026-1", &file),
+        (0, 50)
+    );
+    let args = [&args[..], &["--seed", "2"]].concat();
+    let more = generate(&dir, "more.jsonl", &args);
+    assert_eq!(
+        branch.school.import("volunteer-service", "2026-1", &more),
+        (50, 0)
+    );
+    branch.school.wait_until_equal(&branch.city, "s1", 100);
+    laptop.wait_until_equal(&branch.city, "s1", 100);
+    let findings = branch.school.json(&["doctor"]);
+    assert_eq!(findings["findings"], serde_json::json!([]), "{findings}");
+    // Only its own store holds a district's roster: that is said, and nothing is touched.
+    assert!(branch.district.stop());
+    let log = branch.district.home().join("store/engine/db");
+    std::fs::write(&log, "").unwrap();
+    let said = refusal(&branch.district.run(&["doctor", "--repair"]));
+    assert!(said.contains("newest backup"), "{said}");
+    assert!(log.exists());
 }

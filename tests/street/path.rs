@@ -52,7 +52,7 @@ fn records_of_three_file_formats_reach_the_city_and_digests_agree() {
     let text = std::fs::read_to_string(&export).unwrap();
     assert_eq!(text.lines().count() as u64, records);
     let first: serde_json::Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
-    let student = first["subject"].as_str().unwrap();
+    let student = first["_subject"].as_str().unwrap();
     let reaches = |shown: serde_json::Value| -> Vec<String> {
         let mut all: Vec<String> = shown
             .as_array()
@@ -110,7 +110,7 @@ fn a_school_cut_off_keeps_recording_and_catches_up() {
 
 #[test]
 fn a_laptop_and_the_server_edit_one_record_apart_and_both_edits_survive() {
-    let mut branch = Branch::start();
+    let branch = Branch::start();
     let dir = branch.dir.path().to_owned();
     let args = ["--students", "1", "--per-student", "1", "--form", "jsonl"];
     let file = generate(&dir, "one.jsonl", &args);
@@ -134,8 +134,8 @@ fn a_laptop_and_the_server_edit_one_record_apart_and_both_edits_survive() {
     let line = std::fs::read_to_string(dir.join("l.jsonl")).unwrap();
     let line: serde_json::Value = serde_json::from_str(line.trim()).unwrap();
     let (student, record) = (
-        line["subject"].as_str().unwrap(),
-        line["record"].as_str().unwrap(),
+        line["_subject"].as_str().unwrap(),
+        line["_record"].as_str().unwrap(),
     );
     // Apart: the laptop's process is down, edits go straight into its home.
     laptop.stop();

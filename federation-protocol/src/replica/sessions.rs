@@ -10,7 +10,9 @@ use keys::{NodeKey, Subject, Verified, VerifiedChain};
 impl Replica {
     /// Returns true once a session's peer was accepted by its hello, until it is closed.
     pub fn is_live(&self, id: SessionId) -> bool {
-        self.sessions.get(&id).is_some_and(|session| session.phase == Phase::Live)
+        self.sessions
+            .get(&id)
+            .is_some_and(|session| session.phase == Phase::Live)
     }
 
     /// Opens a session over a connection whose peer has proven a key; our hello is queued.

@@ -75,7 +75,7 @@ demo-starting = starting
 demo-line-cut = line dead
 
 # The end.
-demo-fine = { $records } records in { $entries } entries on { $nodes } nodes; every digest agrees at every tier. { $bytes } crossed the lines, { $per-record } for each record. The whole story took { $time }.
+demo-fine = { $records } records in { $entries } entries on { $nodes } nodes; every digest agrees at every tier. { $bytes } crossed the lines. The whole story took { $time }.
 demo-wrong = { $count ->
     [one] 1 unit is not held alike at every tier.
    *[other] { $count } units are not held alike at every tier.

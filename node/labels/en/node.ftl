@@ -177,6 +177,8 @@ examined-certificate = The certificate is valid for { $days ->
     [one] 1 more day
    *[other] { $days } more days
 }.
+repair-done = The damaged store was moved to { $aside } and a new one begun. Start the node, and the node above fills it again. What never left this node is in the old store only.
+repair-fine = Nothing is wrong; nothing was changed.
 examined-fine = Nothing is wrong.
 examined-error = wrong
 examined-warning = notice

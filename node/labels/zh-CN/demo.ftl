@@ -72,7 +72,7 @@ demo-starting = 启动中
 demo-line-cut = 线路中断
 
 # 结尾。
-demo-fine = { $nodes } 个节点，{ $records } 条记录，{ $entries } 个条目；各级摘要全部相同。线路共传输 { $bytes }，平均每条记录 { $per-record }。全程用时 { $time }。
+demo-fine = { $nodes } 个节点，{ $records } 条记录，{ $entries } 个条目；各级摘要全部相同。线路共传输 { $bytes }。全程用时 { $time }。
 demo-wrong = 有 { $count } 个单位的内容各级不一致。
 demo-kept = 节点目录：{ $homes }   日志：{ $logs }   市级导出的表：{ $table }
 demo-serving = 所有节点继续运行。可在另一个终端里试试：

@@ -30,24 +30,34 @@ pub(super) struct Row {
 impl Row {
     /// Tells whether counts are as recorded and digests agree.
     pub(super) fn is_alike(&self) -> bool {
-        let mut digests = self.held.iter().map(|(_, held)| held.as_ref().map(|h| &h.digest));
+        let mut digests = self
+            .held
+            .iter()
+            .map(|(_, held)| held.as_ref().map(|h| &h.digest));
         let first = digests.next().flatten();
         first.is_some()
             && digests.all(|digest| digest == first)
             && self.held.iter().all(|(_, held)| {
-                held.as_ref().is_some_and(|h| h.records == self.expected && h.settled)
+                held.as_ref()
+                    .is_some_and(|h| h.records == self.expected && h.settled)
             })
     }
 
     /// Returns what one node holds.
     pub(super) fn at(&self, node: usize) -> Option<&Held> {
-        self.held.iter().find(|(at, _)| *at == node).and_then(|(_, held)| held.as_ref())
+        self.held
+            .iter()
+            .find(|(at, _)| *at == node)
+            .and_then(|(_, held)| held.as_ref())
     }
 }
 
 /// Reads from a status what a node holds of a unit.
 pub(super) fn held(status: &Status, unit: &str) -> Option<Held> {
-    let mut of_unit = status.holdings.iter().filter(|holding| holding.unit == unit);
+    let mut of_unit = status
+        .holdings
+        .iter()
+        .filter(|holding| holding.unit == unit);
     let first = of_unit.next()?;
     Some(Held {
         records: first.records + of_unit.map(|holding| holding.records).sum::<u64>(),
@@ -57,10 +67,7 @@ pub(super) fn held(status: &Status, unit: &str) -> Option<Held> {
 }
 
 /// Compares what all nodes hold; `statuses` stand in the order of the cast.
-pub(super) fn compare(
-    statuses: &[Option<&Status>],
-    expected: &BTreeMap<usize, u64>,
-) -> Vec<Row> {
+pub(super) fn compare(statuses: &[Option<&Status>], expected: &BTreeMap<usize, u64>) -> Vec<Row> {
     let row = |school: usize| {
         let unit = CAST.get(school).map_or("", |role| role.unit);
         let at = |node: usize| {
@@ -84,11 +91,21 @@ mod tests {
     use crate::status::Holding;
 
     fn holding(unit: &str, records: u64, digest: &str) -> Holding {
-        Holding { unit: unit.into(), period: Some("2026-1".into()), records, digest: digest.into() }
+        Holding {
+            unit: unit.into(),
+            period: Some("2026-1".into()),
+            records,
+            digest: digest.into(),
+        }
     }
 
     fn status(holdings: Vec<Holding>) -> Status {
-        Status { holdings, unprojected_entries: 0, unprojected_dossiers: 0, ..sample::school() }
+        Status {
+            holdings,
+            unprojected_entries: 0,
+            unprojected_dossiers: 0,
+            ..sample::school()
+        }
     }
 
     fn row_of(school: usize, statuses: &[(usize, Status)], expected: u64) -> Row {
@@ -108,13 +125,25 @@ mod tests {
         };
         let mut statuses = everywhere("aa");
         assert!(row_of(LONELY, &statuses, 7).is_alike());
-        assert!(!row_of(LONELY, &statuses, 8).is_alike(), "a record is missing everywhere");
-        assert!(!row_of(LONELY, &statuses[..3], 7).is_alike(), "the city says nothing");
+        assert!(
+            !row_of(LONELY, &statuses, 8).is_alike(),
+            "a record is missing everywhere"
+        );
+        assert!(
+            !row_of(LONELY, &statuses[..3], 7).is_alike(),
+            "the city says nothing"
+        );
         statuses[3].1.holdings[0].digest = "bb".into();
-        assert!(!row_of(LONELY, &statuses, 7).is_alike(), "the city holds something else");
+        assert!(
+            !row_of(LONELY, &statuses, 7).is_alike(),
+            "the city holds something else"
+        );
         let mut statuses = everywhere("aa");
         statuses[2].1.unprojected_entries = 1;
-        assert!(!row_of(LONELY, &statuses, 7).is_alike(), "the district is not done");
+        assert!(
+            !row_of(LONELY, &statuses, 7).is_alike(),
+            "the district is not done"
+        );
     }
 
     #[test]

@@ -30,7 +30,13 @@ const fn role(
     label: &'static str,
     dials: Option<usize>,
 ) -> Role {
-    Role { name, unit: name, tier, label, dials }
+    Role {
+        name,
+        unit: name,
+        tier,
+        label,
+        dials,
+    }
 }
 
 /// Every node; whoever is dialled stands before whoever dials.
@@ -38,10 +44,30 @@ pub(super) const CAST: [Role; 8] = [
     role("city", "city", "demo-name-city", None),
     role("district-1", "district", "demo-name-district-1", Some(CITY)),
     role("district-2", "district", "demo-name-district-2", Some(CITY)),
-    role("school-1", "school", "demo-name-school-1", Some(DISTRICTS[0])),
-    role("school-2", "school", "demo-name-school-2", Some(DISTRICTS[0])),
-    role("school-3", "school", "demo-name-school-3", Some(DISTRICTS[1])),
-    role("school-4", "school", "demo-name-school-4", Some(DISTRICTS[1])),
+    role(
+        "school-1",
+        "school",
+        "demo-name-school-1",
+        Some(DISTRICTS[0]),
+    ),
+    role(
+        "school-2",
+        "school",
+        "demo-name-school-2",
+        Some(DISTRICTS[0]),
+    ),
+    role(
+        "school-3",
+        "school",
+        "demo-name-school-3",
+        Some(DISTRICTS[1]),
+    ),
+    role(
+        "school-4",
+        "school",
+        "demo-name-school-4",
+        Some(DISTRICTS[1]),
+    ),
     Role {
         name: "laptop",
         unit: "school-3",
@@ -73,8 +99,10 @@ pub(super) const SAMPLE: (&str, &[u8]) = (
 );
 
 /// A table with mistakes in it.
-pub(super) const FAULTY: (&str, &[u8]) =
-    ("bad-date.csv", include_bytes!("../../testdata/import/bad-date.csv"));
+pub(super) const FAULTY: (&str, &[u8]) = (
+    "bad-date.csv",
+    include_bytes!("../../testdata/import/bad-date.csv"),
+);
 
 /// Returns the node through which a node's records go up: its district; the school for the laptop.
 pub(super) fn above(node: usize) -> Option<usize> {
@@ -84,9 +112,9 @@ pub(super) fn above(node: usize) -> Option<usize> {
 /// Returns every node that holds the records of a school, from the school up.
 pub(super) fn holders(school: usize) -> Vec<usize> {
     let mut found = vec![school];
-    found.extend((0..CAST.len()).filter(|other| {
-        *other != school && CAST[*other].unit == CAST[school].unit
-    }));
+    found.extend(
+        (0..CAST.len()).filter(|other| *other != school && CAST[*other].unit == CAST[school].unit),
+    );
     let mut at = school;
     while let Some(next) = above(at) {
         found.push(next);

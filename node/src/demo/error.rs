@@ -138,15 +138,20 @@ impl DemoError {
         let say = |key: &str, args: &[(&str, Arg<'_>)]| text(lang, key, args);
         match self {
             Self::Options => word(lang, "demo-error-options"),
-            Self::NotADemo { dir } => {
-                say("demo-error-not-a-demo", &[("dir", (&dir.display().to_string()).into())])
-            }
-            Self::InUse { dir } => {
-                say("demo-error-in-use", &[("dir", (&dir.display().to_string()).into())])
-            }
+            Self::NotADemo { dir } => say(
+                "demo-error-not-a-demo",
+                &[("dir", (&dir.display().to_string()).into())],
+            ),
+            Self::InUse { dir } => say(
+                "demo-error-in-use",
+                &[("dir", (&dir.display().to_string()).into())],
+            ),
             Self::TooLong { dir, max } => say(
                 "demo-error-too-long",
-                &[("dir", (&dir.display().to_string()).into()), ("max", (*max).into())],
+                &[
+                    ("dir", (&dir.display().to_string()).into()),
+                    ("max", (*max).into()),
+                ],
             ),
             Self::File { path, source } => say(
                 "demo-error-file",
@@ -178,7 +183,12 @@ impl DemoError {
                     ("why", (&source.to_string()).into()),
                 ],
             ),
-            Self::Ended { step, node, how, log } => say(
+            Self::Ended {
+                step,
+                node,
+                how,
+                log,
+            } => say(
                 "demo-error-ended",
                 &[
                     ("step", step.into()),
@@ -187,7 +197,13 @@ impl DemoError {
                     ("log", (&log.display().to_string()).into()),
                 ],
             ),
-            Self::Command { step, node, command, said, log } => say(
+            Self::Command {
+                step,
+                node,
+                command,
+                said,
+                log,
+            } => say(
                 "demo-error-command",
                 &[
                     ("step", step.into()),
@@ -197,7 +213,12 @@ impl DemoError {
                     ("log", (&log.display().to_string()).into()),
                 ],
             ),
-            Self::Late { step, waited, missing, logs } => {
+            Self::Late {
+                step,
+                waited,
+                missing,
+                logs,
+            } => {
                 let time = millis(u64::try_from(waited.as_millis()).unwrap_or(u64::MAX));
                 say(
                     "demo-error-late",
@@ -209,7 +230,12 @@ impl DemoError {
                     ],
                 )
             }
-            Self::Lost { step, node, what, logs } => say(
+            Self::Lost {
+                step,
+                node,
+                what,
+                logs,
+            } => say(
                 "demo-error-lost",
                 &[
                     ("step", step.into()),

@@ -21,11 +21,18 @@ const SOCKET_PATH_MAX: usize = 107;
 /// # Errors
 /// The folder is something else, is in use, or cannot be made; nothing of it was touched.
 pub(super) fn prepare(dir: &Path) -> Result<(), DemoError> {
-    let longest = CAST.iter().map(|role| socket_length(dir, role.name)).max().unwrap_or_default();
+    let longest = CAST
+        .iter()
+        .map(|role| socket_length(dir, role.name))
+        .max()
+        .unwrap_or_default();
     if longest > SOCKET_PATH_MAX {
         let own = dir.as_os_str().len();
         let max = SOCKET_PATH_MAX - (longest - own).min(SOCKET_PATH_MAX);
-        return Err(DemoError::TooLong { dir: dir.to_owned(), max });
+        return Err(DemoError::TooLong {
+            dir: dir.to_owned(),
+            max,
+        });
     }
     let at = |path: &Path| {
         let path = path.to_owned();
@@ -34,16 +41,22 @@ pub(super) fn prepare(dir: &Path) -> Result<(), DemoError> {
     match fs::read_dir(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
-            return Err(DemoError::NotADemo { dir: dir.to_owned() });
+            return Err(DemoError::NotADemo {
+                dir: dir.to_owned(),
+            });
         }
         Err(error) => return Err(at(dir)(error)),
         Ok(mut entries) => {
             let is_empty = entries.next().is_none();
             if !is_empty && !dir.join(MARKER).is_file() {
-                return Err(DemoError::NotADemo { dir: dir.to_owned() });
+                return Err(DemoError::NotADemo {
+                    dir: dir.to_owned(),
+                });
             }
             if is_in_use(dir) {
-                return Err(DemoError::InUse { dir: dir.to_owned() });
+                return Err(DemoError::InUse {
+                    dir: dir.to_owned(),
+                });
             }
             for name in ["homes", "input", "output", "logs"] {
                 match fs::remove_dir_all(dir.join(name)) {
@@ -66,7 +79,9 @@ pub(super) fn prepare(dir: &Path) -> Result<(), DemoError> {
 }
 
 fn socket_length(dir: &Path, name: &str) -> usize {
-    Home::control_path(&dir.join("homes").join(name)).as_os_str().len()
+    Home::control_path(&dir.join("homes").join(name))
+        .as_os_str()
+        .len()
 }
 
 /// Tells whether a node still answers there.
@@ -84,8 +99,14 @@ mod tests {
     fn a_folder_of_something_else_is_refused_and_left_alone() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("thesis.txt"), "mine").unwrap();
-        assert!(matches!(prepare(dir.path()), Err(DemoError::NotADemo { .. })));
-        assert_eq!(fs::read_to_string(dir.path().join("thesis.txt")).unwrap(), "mine");
+        assert!(matches!(
+            prepare(dir.path()),
+            Err(DemoError::NotADemo { .. })
+        ));
+        assert_eq!(
+            fs::read_to_string(dir.path().join("thesis.txt")).unwrap(),
+            "mine"
+        );
         let file = dir.path().join("thesis.txt");
         assert!(matches!(prepare(&file), Err(DemoError::NotADemo { .. })));
     }
@@ -118,7 +139,9 @@ mod tests {
     fn a_path_too_long_for_sockets_is_refused_before_anything_is_made() {
         let dir = tempfile::tempdir().unwrap();
         let long = dir.path().join("x".repeat(90));
-        let Err(DemoError::TooLong { max, .. }) = prepare(&long) else { panic!("not refused") };
+        let Err(DemoError::TooLong { max, .. }) = prepare(&long) else {
+            panic!("not refused")
+        };
         assert!(max < 90 && max > 40, "{max}");
         assert!(!long.exists());
     }

@@ -42,10 +42,16 @@ pub(super) fn tree(
     ];
     let mut table = Table::new(heads.map(|(side, key)| (side, word(lang, key))));
     for at in order() {
-        let (Some(role), Some(seen)) = (CAST.get(at), nodes.get(at)) else { continue };
+        let (Some(role), Some(seen)) = (CAST.get(at), nodes.get(at)) else {
+            continue;
+        };
         let link = link_word(at, seen);
         let name = word(lang, role.label);
-        let name = if seen.runs { name } else { paint.tint(Tone::Faint, &name) };
+        let name = if seen.runs {
+            name
+        } else {
+            paint.tint(Tone::Faint, &name)
+        };
         let sign = match link {
             None => String::new(),
             Some(link) => paint.tint(link.tone(), link.sign()),
@@ -58,7 +64,7 @@ pub(super) fn tree(
                 paint.tint(Tone::Faint, &word(lang, "demo-starting"))
             }
             None => String::new(),
-            Some(link) if seen.cut && link != LinkWord::Off => {
+            Some(LinkWord::Off) if seen.cut => {
                 paint.tint(Tone::Bad, &word(lang, "demo-line-cut"))
             }
             Some(link) => paint.tint(link.tone(), &link.word(lang)),
@@ -72,7 +78,7 @@ pub(super) fn tree(
             (Some(row), Some(node)) => arrived(paint, row, node),
             _ => String::new(),
         };
-        let waiting = seen.status.and_then(state::behind).filter(|_| at != LAPTOP);
+        let waiting = seen.status.filter(|_| at != LAPTOP).and_then(waiting);
         let (up, down) = seen.carried;
         let wire = match above(at) {
             None => String::new(),
@@ -81,7 +87,11 @@ pub(super) fn tree(
         table.row([
             format!("{}{sign} {name}", branch(at, seen, link)),
             said,
-            if seen.status.is_some() { grouped(here) } else { String::new() },
+            if seen.status.is_some() {
+                grouped(here)
+            } else {
+                String::new()
+            },
             come(above(at)),
             come(Some(CITY)),
             waiting.map_or_else(String::new, |count| match count {
@@ -91,7 +101,11 @@ pub(super) fn tree(
             wire,
         ]);
     }
-    table.render(1, paint).lines().map(|line| clip(line, width)).collect()
+    table
+        .render(1, paint)
+        .lines()
+        .map(|line| clip(line, width))
+        .collect()
 }
 
 /// How many of a school's records a node above has, with a tick once it holds the same as the school.
@@ -100,7 +114,11 @@ fn arrived(paint: Paint, row: &Row, node: usize) -> String {
         return "-  ".to_owned();
     };
     let same = held.digest == school.digest && held.settled;
-    let (tone, sign) = if same { (Tone::Good, "\u{2713}") } else { (Tone::Busy, "\u{2026}") };
+    let (tone, sign) = if same {
+        (Tone::Good, "\u{2713}")
+    } else {
+        (Tone::Busy, "\u{2026}")
+    };
     format!("{} {}", grouped(held.records), paint.tint(tone, sign))
 }
 
@@ -108,9 +126,17 @@ fn arrived(paint: Paint, row: &Row, node: usize) -> String {
 fn link_word(at: usize, seen: &Seen<'_>) -> Option<LinkWord> {
     above(at)?;
     match seen.status {
-        Some(status) if seen.runs => state::of_uplink(status),
+        // Whoever looks on knows of a cut before the two ends do.
+        Some(status) if seen.runs && !seen.cut => state::of_uplink(status),
         _ => Some(LinkWord::Off),
     }
+}
+
+/// How many entries of a node its line still has to carry: by receipt, or without one by what its session says.
+fn waiting(status: &Status) -> Option<u64> {
+    let sessions = state::dialled(status);
+    let queued = sessions.iter().map(|peer| peer.to_send).sum();
+    state::behind(status).or_else(|| (!sessions.is_empty()).then_some(queued))
 }
 
 /// Nodes in the order of the picture: each above what hangs below it.
@@ -132,7 +158,9 @@ fn children(at: usize) -> impl Iterator<Item = usize> {
 
 /// The edges in front of a node; a dead line is dotted.
 fn branch(at: usize, seen: &Seen<'_>, link: Option<LinkWord>) -> String {
-    let Some(parent) = above(at) else { return String::new() };
+    let Some(parent) = above(at) else {
+        return String::new();
+    };
     let is_last = |at: usize| above(at).is_none_or(|up| children(up).last() == Some(at));
     let mut edges = String::new();
     let mut path = Vec::new();
@@ -173,9 +201,14 @@ pub(super) fn result(
     let mut entries_in_all = 0;
     let mut carried = (0, 0);
     for row in rows {
-        let tiers = [Some(row.school), laptop_of(row.school), above(row.school), Some(CITY)];
+        let tiers = [
+            Some(row.school),
+            laptop_of(row.school),
+            above(row.school),
+            Some(CITY),
+        ];
         let mut cells = vec![CAST.get(row.school).map_or_else(String::new, |role| {
-            format!("{} {}", role.unit, word(lang, role.label))
+            format!("{} {}", role.name, word(lang, role.label))
         })];
         for (tier, sum) in tiers.iter().zip(&mut sums) {
             let held = tier.and_then(|node| row.at(node));
@@ -186,7 +219,10 @@ pub(super) fn result(
                 (Some(_), Some(held)) => grouped(held.records),
             });
         }
-        let own = entries.iter().find(|(school, _)| *school == row.school).map_or(0, |own| own.1);
+        let own = entries
+            .iter()
+            .find(|(school, _)| *school == row.school)
+            .map_or(0, |own| own.1);
         entries_in_all += own;
         cells.push(grouped(own));
         let (up, down) = nodes.get(row.school).map_or((0, 0), |seen| seen.carried);
@@ -203,7 +239,11 @@ pub(super) fn result(
     }));
     cells.push(grouped(entries_in_all));
     cells.push(format!("{} / {}", bytes(carried.0), bytes(carried.1)));
-    table.row(cells.into_iter().map(|cell| paint.tint(Tone::Strong, &cell)));
+    table.row(
+        cells
+            .into_iter()
+            .map(|cell| paint.tint(Tone::Strong, &cell)),
+    );
     table.render(1, paint)
 }
 
@@ -222,8 +262,11 @@ fn verdict(lang: Lang, paint: Paint, row: &Row) -> String {
         return paint.tint(Tone::Good, &format!("{digest} \u{2713}"));
     }
     let digests: Vec<String> = digests.collect();
-    let shown =
-        format!("\u{2717} {} {}", word(lang, "demo-column-differ"), digests.join(" "));
+    let shown = format!(
+        "\u{2717} {} {}",
+        word(lang, "demo-column-differ"),
+        digests.join(" ")
+    );
     paint.tint(Tone::Bad, &shown)
 }
 
@@ -238,13 +281,20 @@ pub(super) fn rows_of(
 
 /// The heading of a chapter.
 pub(super) fn heading(lang: Lang, number: usize, of: usize, title: &str) -> String {
-    let args = [("number", number.into()), ("of", of.into()), ("title", Arg::Text(title))];
+    let args = [
+        ("number", number.into()),
+        ("of", of.into()),
+        ("title", Arg::Text(title)),
+    ];
     text(lang, "demo-chapter", &args)
 }
 
 /// Sums what all lines carried.
 pub(super) fn carried(nodes: &[Seen<'_>]) -> u64 {
-    nodes.iter().map(|seen| seen.carried.0 + seen.carried.1).sum()
+    nodes
+        .iter()
+        .map(|seen| seen.carried.0 + seen.carried.1)
+        .sum()
 }
 
 #[cfg(test)]
@@ -270,7 +320,10 @@ mod tests {
 
     fn statuses() -> Vec<Option<Status>> {
         let mut found: Vec<Option<Status>> = vec![Some(sample::school()); CAST.len()];
-        found[CITY] = Some(Status { holdings: sample::school().holdings, ..sample::city() });
+        found[CITY] = Some(Status {
+            holdings: sample::school().holdings,
+            ..sample::city()
+        });
         found[LONELY] = Some(sample::cut_off());
         found[LAPTOP] = None;
         found
@@ -278,7 +331,10 @@ mod tests {
 
     #[test]
     fn every_node_has_a_line_below_the_one_it_dials() {
-        assert_eq!(order(), [CITY, DISTRICTS[0], 3, 4, DISTRICTS[1], LONELY, LAPTOP, 6]);
+        assert_eq!(
+            order(),
+            [CITY, DISTRICTS[0], 3, 4, DISTRICTS[1], LONELY, LAPTOP, 6]
+        );
         let statuses = statuses();
         let nodes = all(&statuses);
         let rows = rows_of(&nodes, &BTreeMap::from([(LONELY, 1_200)]));
@@ -288,7 +344,10 @@ mod tests {
             let name = word(lang, "demo-name-school-3");
             let lonely = lines.iter().find(|line| line.contains(&name)).unwrap();
             assert!(lonely.contains(&LinkWord::Off.word(lang)), "{lonely}");
-            assert!(lonely.contains('\u{254c}'), "a dead line is dotted: {lonely}");
+            assert!(
+                lonely.contains('\u{254c}'),
+                "a dead line is dotted: {lonely}"
+            );
             assert!(lonely.contains("1,200 \u{2713}"), "{lonely}");
         }
     }
@@ -300,7 +359,10 @@ mod tests {
         let mut nodes = all(&statuses);
         nodes[LONELY].cut = true;
         let lines = tree(Lang::En, Paint::PLAIN, &nodes, &[], 200);
-        assert!(lines.iter().any(|line| line.contains("line dead")), "{lines:?}");
+        assert!(
+            lines.iter().any(|line| line.contains("line dead")),
+            "{lines:?}"
+        );
     }
 
     #[test]
@@ -320,7 +382,10 @@ mod tests {
         let nodes = all(&statuses);
         let mut rows = rows_of(&nodes, &BTreeMap::from([(LONELY, 1_200)]));
         let shown = result(Lang::En, Paint::PLAIN, &rows, &[(LONELY, 9)], &nodes);
-        assert!(shown.contains("e86bd35c ? e86bd35c"), "the laptop is away: {shown}");
+        assert!(
+            shown.contains("e86bd35c ? e86bd35c"),
+            "the laptop is away: {shown}"
+        );
         for row in &mut rows {
             row.held.retain(|(node, _)| *node != LAPTOP);
         }

@@ -35,15 +35,24 @@ impl Server {
     ) -> io::Result<Self> {
         let log = File::options().create(true).append(true).open(log)?;
         let mut command = Command::new(program);
-        command.arg("--home").arg(home).arg("serve").arg("--stop-with-stdin");
+        command
+            .arg("--home")
+            .arg(home)
+            .arg("serve")
+            .arg("--stop-with-stdin");
         command.arg("--listen").arg(listen.to_string());
-        command.stdin(Stdio::piped()).stdout(log.try_clone()?).stderr(log);
+        command
+            .stdin(Stdio::piped())
+            .stdout(log.try_clone()?)
+            .stderr(log);
         if std::env::var_os("SANJI_LOG").is_none() {
             command.env("SANJI_LOG", "info");
         }
         // Ctrl-C at the terminal is for the demo, which then ends its nodes in order.
         command.process_group(0);
-        Ok(Self { child: command.spawn()? })
+        Ok(Self {
+            child: command.spawn()?,
+        })
     }
 
     /// Returns how the process ended, if it did.
@@ -103,7 +112,10 @@ pub(super) async fn run(
     let command = format!("sanji {}", args.join(" "));
     let (program, home) = (program.to_owned(), home.to_owned());
     let work = move || run_now(&program, &home, lang, &args);
-    let failed = |said: String| Failed { command: command.clone(), said };
+    let failed = |said: String| Failed {
+        command: command.clone(),
+        said,
+    };
     match tokio::task::spawn_blocking(work).await {
         Ok(Ok(Ok(value))) => Ok(value),
         Ok(Ok(Err(said))) => Err(failed(said)),
@@ -119,12 +131,20 @@ fn run_now(
     args: &[String],
 ) -> io::Result<Result<Value, String>> {
     let mut command = Command::new(program);
-    command.arg("--home").arg(home).args(["--json", "--lang", lang.tag()]).args(args);
+    command
+        .arg("--home")
+        .arg(home)
+        .args(["--json", "--lang", lang.tag()])
+        .args(args);
     let output = command.stdin(Stdio::null()).output()?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
         let said = said.trim().trim_start_matches("sanji: ");
-        return Ok(Err(if said.is_empty() { output.status.to_string() } else { said.to_owned() }));
+        return Ok(Err(if said.is_empty() {
+            output.status.to_string()
+        } else {
+            said.to_owned()
+        }));
     }
     Ok(serde_json::from_slice(&output.stdout).map_err(|error| error.to_string()))
 }

@@ -85,7 +85,11 @@ impl Screen {
 
     fn erase(&mut self) -> String {
         let lines = std::mem::take(&mut self.drawn);
-        if lines == 0 { String::new() } else { format!("\x1b[{lines}A\r\x1b[J") }
+        if lines == 0 {
+            String::new()
+        } else {
+            format!("\x1b[{lines}A\r\x1b[J")
+        }
     }
 
     fn put(&self, text: &str) {

@@ -93,8 +93,7 @@ impl Stage {
     /// Opens a chapter.
     pub(super) fn chapter(&mut self, key: &'static str) {
         self.chapter = (self.chapter.0 + 1, key);
-        let heading =
-            picture::heading(self.lang, self.chapter.0, CHAPTERS, &word(self.lang, key));
+        let heading = picture::heading(self.lang, self.chapter.0, CHAPTERS, &word(self.lang, key));
         let heading = self.screen.paint().tint(Tone::Title, &heading);
         self.screen.say(&format!("\n{heading}"));
     }
@@ -187,7 +186,10 @@ impl Stage {
         };
         self.players
             .iter()
-            .map(|player| Seen { status: player.status.as_ref(), ..seen(player) })
+            .map(|player| Seen {
+                status: player.status.as_ref(),
+                ..seen(player)
+            })
             .collect()
     }
 
@@ -207,7 +209,9 @@ impl Stage {
 
     /// Bytes the line of one node has carried.
     pub(super) fn carried_by(&self, node: usize) -> u64 {
-        self.seen().get(node).map_or(0, |seen| seen.carried.0 + seen.carried.1)
+        self.seen()
+            .get(node)
+            .map_or(0, |seen| seen.carried.0 + seen.carried.1)
     }
 
     // What is known.
@@ -222,7 +226,8 @@ impl Stage {
     }
 
     pub(super) fn name(&self, node: usize) -> String {
-        CAST.get(node).map_or_else(String::new, |role| word(self.lang, role.label))
+        CAST.get(node)
+            .map_or_else(String::new, |role| word(self.lang, role.label))
     }
 
     pub(super) fn home(&self, node: usize) -> PathBuf {
@@ -239,11 +244,15 @@ impl Stage {
     }
 
     fn player(&self, node: usize) -> &Player {
-        self.players.get(node).expect("nodes are named by the constants of the cast")
+        self.players
+            .get(node)
+            .expect("nodes are named by the constants of the cast")
     }
 
     fn player_mut(&mut self, node: usize) -> &mut Player {
-        self.players.get_mut(node).expect("nodes are named by the constants of the cast")
+        self.players
+            .get_mut(node)
+            .expect("nodes are named by the constants of the cast")
     }
 
     /// Asks every node how it stands and redraws; a node that ended by itself is an error.
@@ -288,10 +297,17 @@ impl Stage {
         let waiting = Stopwatch::start();
         loop {
             self.look().await?;
-            let Some(missing) = missing(self) else { return Ok(()) };
+            let Some(missing) = missing(self) else {
+                return Ok(());
+            };
             if waiting.elapsed() > self.patience {
                 let waited = self.patience;
-                return Err(DemoError::Late { step: self.step(), waited, missing, logs: self.logs() });
+                return Err(DemoError::Late {
+                    step: self.step(),
+                    waited,
+                    missing,
+                    logs: self.logs(),
+                });
             }
             tokio::time::sleep(LOOK).await;
         }
@@ -396,7 +412,11 @@ impl Stage {
         self.until(|stage| {
             let silent = nodes.iter().find(|node| stage.status(**node).is_none())?;
             let name = stage.name(*silent);
-            Some(text(stage.lang, "demo-missing-answer", &[("node", Arg::Text(&name))]))
+            Some(text(
+                stage.lang,
+                "demo-missing-answer",
+                &[("node", Arg::Text(&name))],
+            ))
         })
         .await
     }
@@ -450,10 +470,16 @@ impl Stage {
 
     /// Ends every node in order, from below, and says whether all ended well.
     pub(super) async fn stop_all(&mut self) -> bool {
-        let servers: Vec<Server> =
-            self.players.iter_mut().rev().filter_map(|player| player.server.take()).collect();
+        let servers: Vec<Server> = self
+            .players
+            .iter_mut()
+            .rev()
+            .filter_map(|player| player.server.take())
+            .collect();
         let ended = join_all(servers.into_iter().map(Server::stop)).await;
-        ended.iter().all(|status| status.is_some_and(|status| status.success()))
+        ended
+            .iter()
+            .all(|status| status.is_some_and(|status| status.success()))
     }
 
     /// Keeps looking until a node ends by itself.

@@ -88,9 +88,20 @@ async fn found(stage: &mut Stage, plan: &Plan) -> Result<(), DemoError> {
     stage.remark("demo-found-says");
     let made = plan.clone();
     let work = tokio::task::spawn_blocking(move || make_files(&made));
-    stage.during(work).await?.expect("making files does not panic")?;
+    stage
+        .during(work)
+        .await?
+        .expect("making files does not panic")?;
     let name = stage.name(CITY);
-    let init = ["init", "--unit", "city", "--tier", "city", "--name", name.as_str()];
+    let init = [
+        "init",
+        "--unit",
+        "city",
+        "--tier",
+        "city",
+        "--name",
+        name.as_str(),
+    ];
     let answer = stage.command(CITY, strings(init)).await?;
     let root = answer["root"].as_str().unwrap_or_default().to_owned();
     let args = [("unit", Arg::Text(&name)), ("root", Arg::Text(&root))];
@@ -107,10 +118,17 @@ async fn found(stage: &mut Stage, plan: &Plan) -> Result<(), DemoError> {
             };
             let apart = (0..CAST.len()).find(is_apart)?;
             let name = stage.name(apart);
-            Some(text(stage.lang, "demo-missing-link", &[("node", Arg::Text(&name))]))
+            Some(text(
+                stage.lang,
+                "demo-missing-link",
+                &[("node", Arg::Text(&name))],
+            ))
         })
         .await?;
-    let args = [("nodes", CAST.len().into()), ("links", (CAST.len() - 1).into())];
+    let args = [
+        ("nodes", CAST.len().into()),
+        ("links", (CAST.len() - 1).into()),
+    ];
     stage.event("demo-event-linked", &args);
     stage.snapshot();
     Ok(())
@@ -121,10 +139,19 @@ async fn enrol(stage: &mut Stage, nodes: &[usize]) -> Result<(), DemoError> {
     let mut invitations = Vec::new();
     for node in nodes {
         let address = stage.lay_wire(*node).await?.to_string();
-        let (Some(role), Some(dials)) = (CAST.get(*node), above(*node)) else { continue };
+        let (Some(role), Some(dials)) = (CAST.get(*node), above(*node)) else {
+            continue;
+        };
         let name = stage.name(*node);
         let args = [
-            "invite", "--unit", role.unit, "--tier", role.tier, "--name", &name, "--address",
+            "invite",
+            "--unit",
+            role.unit,
+            "--tier",
+            role.tier,
+            "--name",
+            &name,
+            "--address",
             &address,
         ];
         invitations.push((dials, strings(args)));
@@ -159,7 +186,11 @@ fn make_files(plan: &Plan) -> Result<(), DemoError> {
     for (_, number, form, name) in FILES {
         make(name, plan.spec(number, Part::Semester), form)?;
     }
-    make(LATER, plan.spec(3, Part::Delta(plan.later())), FileForm::Xlsx)?;
+    make(
+        LATER,
+        plan.spec(3, Part::Delta(plan.later())),
+        FileForm::Xlsx,
+    )?;
     for (name, bytes) in [SAMPLE, FAULTY] {
         let path = plan.input(name);
         std::fs::write(&path, bytes).map_err(|source| DemoError::File { path, source })?;
@@ -181,21 +212,30 @@ async fn import(stage: &mut Stage, plan: &Plan) -> Result<(), DemoError> {
     }
     let school = SCHOOLS[3];
     let clock = Stopwatch::start();
-    let answer = stage.command(school, import_of(PRACTICE, &plan.input(SAMPLE.0))).await?;
+    let answer = stage
+        .command(school, import_of(PRACTICE, &plan.input(SAMPLE.0)))
+        .await?;
     let rows = answer["rows"].as_u64().unwrap_or_default();
     imported(stage, school, &answer, rows, &clock)?;
     let (school, (_, _, _, name)) = (SCHOOLS[0], FILES[0]);
-    let answer = stage.command(school, import_of(VOLUNTEER, &plan.input(name))).await?;
+    let answer = stage
+        .command(school, import_of(VOLUNTEER, &plan.input(name)))
+        .await?;
     if answer["imported"]["new"] != 0 {
         return Err(stage.lost(school, answer["imported"].to_string()));
     }
     let name = stage.name(school);
     stage.event("demo-event-again", &[("unit", Arg::Text(&name))]);
     let school = SCHOOLS[1];
-    let said = stage.refused(school, import_of(VOLUNTEER, &plan.input(FAULTY.0))).await?;
+    let said = stage
+        .refused(school, import_of(VOLUNTEER, &plan.input(FAULTY.0)))
+        .await?;
     let first = said.lines().next().unwrap_or_default();
     let name = stage.name(school);
-    stage.event("demo-event-refused", &[("unit", Arg::Text(&name)), ("said", Arg::Text(first))]);
+    stage.event(
+        "demo-event-refused",
+        &[("unit", Arg::Text(&name)), ("said", Arg::Text(first))],
+    );
     Ok(())
 }
 
@@ -221,8 +261,14 @@ fn imported(
     let name = stage.name(school);
     let args = [
         ("unit", Arg::Text(&name)),
-        ("file", Arg::Text(answer["file"].as_str().unwrap_or_default())),
-        ("encoding", Arg::Text(answer["encoding"].as_str().unwrap_or_default())),
+        (
+            "file",
+            Arg::Text(answer["file"].as_str().unwrap_or_default()),
+        ),
+        (
+            "encoding",
+            Arg::Text(answer["encoding"].as_str().unwrap_or_default()),
+        ),
         ("new", new.into()),
         ("time", Arg::Text(&since(clock))),
     ];
@@ -237,7 +283,10 @@ async fn arrive(stage: &mut Stage, clock: &Stopwatch) -> Result<(), DemoError> {
     stage.remark("demo-arrive-says");
     all_alike(stage).await?;
     let records: u64 = stage.expected.values().sum();
-    let args = [("records", Arg::Text(&grouped(records))), ("time", Arg::Text(&since(clock)))];
+    let args = [
+        ("records", Arg::Text(&grouped(records))),
+        ("time", Arg::Text(&since(clock))),
+    ];
     stage.event("demo-event-arrived", &args);
     // Receipts travel down behind the entries.
     let school = SCHOOLS[0];
@@ -268,7 +317,11 @@ async fn all_alike(stage: &mut Stage) -> Result<(), DemoError> {
 
 fn missing_unit(stage: &Stage, school: usize) -> String {
     let name = stage.name(school);
-    text(stage.lang, "demo-missing-unit", &[("unit", Arg::Text(&name))])
+    text(
+        stage.lang,
+        "demo-missing-unit",
+        &[("unit", Arg::Text(&name))],
+    )
 }
 
 // 4
@@ -295,19 +348,28 @@ async fn cut_off(stage: &mut Stage, plan: &Plan) -> Result<Record, DemoError> {
     stage.start(&[LONELY]).await?;
     let before = stage.expected.get(&LONELY).copied().unwrap_or_default();
     settled(stage, LONELY, before).await?;
-    let args = [("unit", Arg::Text(&name)), ("records", Arg::Text(&grouped(before)))];
+    let args = [
+        ("unit", Arg::Text(&name)),
+        ("records", Arg::Text(&grouped(before))),
+    ];
     stage.event("demo-event-survived", &args);
 
     let clock = Stopwatch::start();
-    let answer = stage.command(LONELY, import_of(VOLUNTEER, &plan.input(LATER))).await?;
+    let answer = stage
+        .command(LONELY, import_of(VOLUNTEER, &plan.input(LATER)))
+        .await?;
     imported(stage, LONELY, &answer, plan.later().into(), &clock)?;
     let file = plan.output("school-3.jsonl");
-    let export = ["export", "--kind", VOLUNTEER, "--period", PERIOD, "--format", "jsonl", "-o"];
+    let export = [
+        "export", "--kind", VOLUNTEER, "--period", PERIOD, "--format", "jsonl", "-o",
+    ];
     let mut export = strings(export);
     export.push(display(&file));
     stage.command(LONELY, export).await?;
-    let text_of = std::fs::read_to_string(&file)
-        .map_err(|source| DemoError::File { path: file.clone(), source })?;
+    let text_of = std::fs::read_to_string(&file).map_err(|source| DemoError::File {
+        path: file.clone(),
+        source,
+    })?;
     let mut records = text_of.lines().filter_map(record_of);
     let (Some(first), Some(second)) = (records.next(), records.next()) else {
         return Err(stage.lost(LONELY, display(&file)));
@@ -315,33 +377,49 @@ async fn cut_off(stage: &mut Stage, plan: &Plan) -> Result<Record, DemoError> {
     let project = text(stage.lang, "demo-edit-project", &[]);
     let change = format!("project={project}");
     stage.command(LONELY, edit_of(&first, &[&change])).await?;
-    stage.event("demo-event-edited", &[("unit", Arg::Text(&name)), ("change", Arg::Text(&change))]);
+    stage.event(
+        "demo-event-edited",
+        &[("unit", Arg::Text(&name)), ("change", Arg::Text(&change))],
+    );
 
     stage
         .until(|stage| {
             let status = stage.status(LONELY)?;
-            let noticed =
-                status.uplink_last_failure.is_some() && state::dialled(status).is_empty();
-            (!noticed).then(|| text(stage.lang, "demo-missing-off", &[("node", Arg::Text(&name))]))
+            let noticed = status.uplink_last_failure.is_some() && state::dialled(status).is_empty();
+            (!noticed).then(|| {
+                text(
+                    stage.lang,
+                    "demo-missing-off",
+                    &[("node", Arg::Text(&name))],
+                )
+            })
         })
         .await?;
     if let Some(status) = stage.status(LONELY) {
         let said = crate::show::headline(stage.lang, status);
-        let why = status.uplink_last_failure.as_ref().map(|(_, why)| why.clone());
+        let why = status
+            .uplink_last_failure
+            .as_ref()
+            .map(|(_, why)| why.clone());
         let args = [("unit", Arg::Text(&name)), ("said", Arg::Text(&said))];
         stage.event("demo-event-status", &args);
         if let Some(why) = why {
             stage.event("demo-event-why", &[("why", Arg::Text(&why))]);
         }
     }
-    let unmoved = stage.status(CITY).and_then(|status| held(status, CAST[LONELY].unit));
+    let unmoved = stage
+        .status(CITY)
+        .and_then(|status| held(status, CAST[LONELY].unit));
     let unmoved = unmoved.map_or(0, |held| held.records);
     if unmoved != before {
         let args = [("found", unmoved.into()), ("expected", before.into())];
         let what = text(stage.lang, "demo-wrong-count", &args);
         return Err(stage.lost(CITY, what));
     }
-    let args = [("unit", Arg::Text(&name)), ("records", Arg::Text(&grouped(unmoved)))];
+    let args = [
+        ("unit", Arg::Text(&name)),
+        ("records", Arg::Text(&grouped(unmoved))),
+    ];
     stage.event("demo-event-unmoved", &args);
     stage.snapshot();
     Ok(second)
@@ -374,7 +452,13 @@ fn record_of(line: &str) -> Option<Record> {
 
 fn edit_of(record: &Record, changes: &[&str]) -> Vec<String> {
     let mut args = strings([
-        "edit", "--period", PERIOD, "--student", &record.subject, "--record", &record.record,
+        "edit",
+        "--period",
+        PERIOD,
+        "--student",
+        &record.subject,
+        "--record",
+        &record.record,
     ]);
     args.extend(changes.iter().map(|change| (*change).to_owned()));
     args
@@ -408,16 +492,24 @@ async fn meet(stage: &mut Stage, record: &Record) -> Result<Change, DemoError> {
         minutes: if record.minutes == "4" { "5" } else { "4" }.to_owned(),
         categories,
     };
-    let away = [format!("venue={}", change.venue), format!("category={}", change.categories[0])];
+    let away = [
+        format!("venue={}", change.venue),
+        format!("category={}", change.categories[0]),
+    ];
     let away: Vec<&str> = away.iter().map(String::as_str).collect();
     stage.command(LAPTOP, edit_of(record, &away)).await?;
     stage.event("demo-event-away", &[("change", Arg::Text(&away.join(" ")))]);
-    let here =
-        [format!("minutes={}", change.minutes), format!("category={}", change.categories[1])];
+    let here = [
+        format!("minutes={}", change.minutes),
+        format!("category={}", change.categories[1]),
+    ];
     let here: Vec<&str> = here.iter().map(String::as_str).collect();
     stage.command(LONELY, edit_of(record, &here)).await?;
     let name = stage.name(LONELY);
-    let args = [("unit", Arg::Text(&name)), ("change", Arg::Text(&here.join(" ")))];
+    let args = [
+        ("unit", Arg::Text(&name)),
+        ("change", Arg::Text(&here.join(" "))),
+    ];
     stage.event("demo-event-edited", &args);
 
     stage.start(&[LAPTOP]).await?;
@@ -455,7 +547,9 @@ async fn stands(stage: &mut Stage, node: usize, change: &Change) -> Result<(), D
     let widest = |record: &&Value| {
         record["record"] == change.record.record.as_str() && record["reach"] != "own"
     };
-    let found = answer.as_array().and_then(|records| records.iter().find(widest));
+    let found = answer
+        .as_array()
+        .and_then(|records| records.iter().find(widest));
     let stands = found.is_some_and(|record| {
         let mut kept: Vec<&str> = record["conflicts"]["category"]
             .as_array()
@@ -492,7 +586,10 @@ async fn catch_up(stage: &mut Stage, change: &Change) -> Result<(), DemoError> {
     stage.event("demo-event-mended", &[("unit", Arg::Text(&name))]);
     all_alike(stage).await?;
     let carried = bytes(stage.carried_by(LONELY) - before);
-    let args = [("time", Arg::Text(&since(&clock))), ("bytes", Arg::Text(&carried))];
+    let args = [
+        ("time", Arg::Text(&since(&clock))),
+        ("bytes", Arg::Text(&carried)),
+    ];
     stage.event("demo-event-caught-up", &args);
     for node in [LONELY, LAPTOP, DISTRICTS[1], CITY] {
         stands(stage, node, change).await?;
@@ -514,17 +611,29 @@ async fn result(stage: &mut Stage, plan: &Plan) -> Result<(), DemoError> {
     let sample = SAMPLE.1.iter().filter(|byte| **byte == b'\n').count() as u64 - 1;
     let rows = written["rows"].as_u64().unwrap_or_default();
     if rows != volunteer - sample {
-        let args = [("found", rows.into()), ("expected", (volunteer - sample).into())];
+        let args = [
+            ("found", rows.into()),
+            ("expected", (volunteer - sample).into()),
+        ];
         let what = text(stage.lang, "demo-wrong-count", &args);
         return Err(stage.lost(CITY, what));
     }
-    let logs = stage.command(CITY, strings(["log", "--entries", "0"])).await?;
+    let logs = stage
+        .command(CITY, strings(["log", "--entries", "0"]))
+        .await?;
     let entries: Vec<(usize, u64)> = SCHOOLS
         .iter()
         .map(|school| {
             let unit = CAST.get(*school).map_or("", |role| role.unit);
-            let of_unit = logs.as_array().into_iter().flatten().filter(|log| log["unit"] == unit);
-            (*school, of_unit.filter_map(|log| log["entries"].as_u64()).sum())
+            let of_unit = logs
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter(|log| log["unit"] == unit);
+            (
+                *school,
+                of_unit.filter_map(|log| log["entries"].as_u64()).sum(),
+            )
         })
         .collect();
     // The last look may be older than the last receipt.
@@ -538,13 +647,11 @@ async fn result(stage: &mut Stage, plan: &Plan) -> Result<(), DemoError> {
     }
     let records: u64 = stage.expected.values().sum();
     let in_all: u64 = entries.iter().map(|(_, entries)| entries).sum();
-    let carried = stage.carried();
     let args = [
         ("records", Arg::Text(&grouped(records))),
         ("entries", Arg::Text(&grouped(in_all))),
         ("nodes", CAST.len().into()),
-        ("bytes", Arg::Text(&bytes(carried))),
-        ("per-record", Arg::Text(&bytes(carried / records.max(1)))),
+        ("bytes", Arg::Text(&bytes(stage.carried()))),
         ("time", Arg::Text(&stage.elapsed())),
     ];
     let fine = text(stage.lang, "demo-fine", &args);

@@ -49,7 +49,11 @@ impl Wire {
         let address = socket.local_addr()?;
         let shared = Arc::new(Shared::default());
         let task = tokio::spawn(carry_up(socket, to, shared.clone()));
-        Ok(Self { address, shared, task })
+        Ok(Self {
+            address,
+            shared,
+            task,
+        })
     }
 
     /// Where the dialling node finds the line.
@@ -74,7 +78,10 @@ impl Wire {
 
     /// Bytes of datagrams carried so far, up and down.
     pub(super) fn carried(&self) -> (u64, u64) {
-        (self.shared.up.load(Ordering::Relaxed), self.shared.down.load(Ordering::Relaxed))
+        (
+            self.shared.up.load(Ordering::Relaxed),
+            self.shared.down.load(Ordering::Relaxed),
+        )
     }
 }
 
@@ -102,7 +109,9 @@ async fn carry_up(socket: Arc<UdpSocket>, to: SocketAddr, shared: Arc<Shared>) {
     let mut buffer = vec![0; DATAGRAM_MAX];
     loop {
         // An error here is the echo of a datagram that nobody took; the line itself stands.
-        let Ok((bytes, below)) = socket.recv_from(&mut buffer).await else { continue };
+        let Ok((bytes, below)) = socket.recv_from(&mut buffer).await else {
+            continue;
+        };
         if !shared.passes(&shared.up, bytes) {
             continue;
         }
@@ -110,13 +119,23 @@ async fn carry_up(socket: Arc<UdpSocket>, to: SocketAddr, shared: Arc<Shared>) {
         let above = match known {
             Some(source) => source.above.clone(),
             None => {
-                let Ok(above) = connected(to).await else { continue };
-                let back =
-                    tokio::spawn(carry_down(above.clone(), socket.clone(), below, shared.clone()));
+                let Ok(above) = connected(to).await else {
+                    continue;
+                };
+                let back = tokio::spawn(carry_down(
+                    above.clone(),
+                    socket.clone(),
+                    below,
+                    shared.clone(),
+                ));
                 if sources.len() >= SOURCES_MAX {
                     sources.pop_front();
                 }
-                sources.push_back(Source { below, above: above.clone(), back });
+                sources.push_back(Source {
+                    below,
+                    above: above.clone(),
+                    back,
+                });
                 above
             }
         };
@@ -138,9 +157,13 @@ async fn carry_down(
 ) {
     let mut buffer = vec![0; DATAGRAM_MAX];
     loop {
-        let Ok(bytes) = above.recv(&mut buffer).await else { continue };
+        let Ok(bytes) = above.recv(&mut buffer).await else {
+            continue;
+        };
         if shared.passes(&shared.down, bytes) {
-            let _ = socket.send_to(buffer.get(..bytes).unwrap_or_default(), below).await;
+            let _ = socket
+                .send_to(buffer.get(..bytes).unwrap_or_default(), below)
+                .await;
         }
     }
 }

@@ -4,7 +4,9 @@ use crate::label::{Arg, Lang, text, word};
 
 /// Says how long before `now_ms` something was; a moment ahead of now counts as now.
 pub(crate) fn ago(lang: Lang, now_ms: u64, then_ms: Option<u64>) -> String {
-    let Some(then) = then_ms else { return word(lang, "ago-never") };
+    let Some(then) = then_ms else {
+        return word(lang, "ago-never");
+    };
     let seconds = now_ms.saturating_sub(then) / 1000;
     let (key, count) = match seconds {
         0 => return word(lang, "ago-now"),

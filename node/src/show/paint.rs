@@ -24,6 +24,7 @@ pub(crate) enum Tone {
 
 impl Paint {
     /// No colour.
+    #[cfg(test)]
     pub(crate) const PLAIN: Self = Self(false);
 
     /// Colours when the standard output is a terminal that wants it (`NO_COLOR`, `CLICOLOR`).

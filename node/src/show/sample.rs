@@ -1,8 +1,6 @@
 //! Statuses for tests: a school in the middle of things, a city with districts.
 
-use crate::status::{
-    AlertStatus, ChildStatus, Holding, PeerStatus, ReceiptStatus, Status,
-};
+use crate::status::{AlertStatus, ChildStatus, Holding, PeerStatus, ReceiptStatus, Status};
 
 /// The present of every sample, Unix milliseconds.
 pub(crate) const NOW: u64 = 1_800_000_000_000;
@@ -104,7 +102,11 @@ pub(crate) fn city() -> Status {
         uplink_last_failure: None,
         receipts: Vec::new(),
         children: vec![
-            child("district-1", "\u{4e1c}\u{57ce}\u{533a}", vec![peer("district-1", "in step", 0, 0)]),
+            child(
+                "district-1",
+                "\u{4e1c}\u{57ce}\u{533a}",
+                vec![peer("district-1", "in step", 0, 0)],
+            ),
             child("district-2", "West", Vec::new()),
         ],
         alerts: vec![AlertStatus {

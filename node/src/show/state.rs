@@ -105,13 +105,21 @@ pub(crate) fn of_peer(peer: &PeerStatus) -> LinkWord {
 
 /// Judges the link to a unit below; the best of its nodes' sessions counts, since one is enough.
 pub(crate) fn of_child(child: &ChildStatus) -> LinkWord {
-    let none = if child.last_heard_ms.is_some() { LinkWord::Off } else { LinkWord::Never };
+    let none = if child.last_heard_ms.is_some() {
+        LinkWord::Off
+    } else {
+        LinkWord::Never
+    };
     child.nodes.iter().map(of_peer).max().unwrap_or(none)
 }
 
 /// The sessions this node dials: with the unit above or, on a further node of a unit, with the node that invited it.
 pub(crate) fn dialled(status: &Status) -> &[PeerStatus] {
-    if dials_sibling(status) { &status.siblings } else { &status.parents }
+    if dials_sibling(status) {
+        &status.siblings
+    } else {
+        &status.parents
+    }
 }
 
 /// Tells whether this node dials another node of its own unit.
@@ -125,7 +133,10 @@ pub(crate) fn of_uplink(status: &Status) -> Option<LinkWord> {
         return None;
     }
     let fresh = |time_ms: u64| status.time_ms.saturating_sub(time_ms) < FRESH_MS;
-    let full = status.alerts.iter().any(|a| a.what == "disk-full" && fresh(a.time_ms));
+    let full = status
+        .alerts
+        .iter()
+        .any(|a| a.what == "disk-full" && fresh(a.time_ms));
     let live = dialled(status).iter().map(of_peer).max();
     let word = match live {
         Some(_) if full => LinkWord::Full,
@@ -147,7 +158,10 @@ pub(crate) fn of_uplink(status: &Status) -> Option<LinkWord> {
 
 /// Returns how many of our entries the nearest unit above has not confirmed; none without its receipt.
 pub(crate) fn behind(status: &Status) -> Option<u64> {
-    let nearest = status.receipts.iter().find(|r| Some(&r.issuer) == status.parent.as_ref());
+    let nearest = status
+        .receipts
+        .iter()
+        .find(|r| Some(&r.issuer) == status.parent.as_ref());
     match nearest {
         Some(receipt) => Some(receipt.behind),
         // A unit between may be without a node; whoever above holds most speaks for the way up.
@@ -157,13 +171,23 @@ pub(crate) fn behind(status: &Status) -> Option<u64> {
 
 /// The words with which links end are written for people (in English, by both sides); these few tell the cases apart.
 fn is_identity(why: &str) -> bool {
-    ["certificate", "another federation", "not a neighbour", "handshake refused"]
-        .iter()
-        .any(|part| why.contains(part))
+    [
+        "certificate",
+        "another federation",
+        "not a neighbour",
+        "handshake refused",
+    ]
+    .iter()
+    .any(|part| why.contains(part))
 }
 
 fn is_broken_off(why: &str) -> bool {
-    ["(misbehaved)", "QUIC error", "no protocol version", "no common"]
-        .iter()
-        .any(|part| why.contains(part))
+    [
+        "(misbehaved)",
+        "QUIC error",
+        "no protocol version",
+        "no common",
+    ]
+    .iter()
+    .any(|part| why.contains(part))
 }

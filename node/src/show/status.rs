@@ -14,7 +14,11 @@ const ALERTS_SHOWN: usize = 8;
 
 /// Writes the page.
 pub(super) fn page(lang: Lang, status: &Status, paint: Paint) -> String {
-    let mut page = Page { lang, paint, text: String::new() };
+    let mut page = Page {
+        lang,
+        paint,
+        text: String::new(),
+    };
     let (tone, headline) = headline(lang, status);
     page.text.push_str(&paint.tint(tone, &headline));
     page.text.push('\n');
@@ -33,16 +37,29 @@ pub(super) fn page(lang: Lang, status: &Status, paint: Paint) -> String {
 pub(super) fn headline(lang: Lang, status: &Status) -> (Tone, String) {
     let uplink = state::of_uplink(status);
     let mut tone = uplink.map_or(Tone::Good, LinkWord::tone);
-    let mut said = vec![upward(lang, status, uplink)];
+    // A root with units below has nothing to say about what is above it.
+    let is_top = uplink.is_none() && !status.children.is_empty();
+    let mut said = if is_top { Vec::new() } else { vec![upward(lang, status, uplink)] };
     let words: Vec<LinkWord> = status.children.iter().map(state::of_child).collect();
-    let off = words.iter().filter(|w| matches!(w, LinkWord::Off | LinkWord::Never)).count();
+    let off = words
+        .iter()
+        .filter(|w| matches!(w, LinkWord::Off | LinkWord::Never))
+        .count();
     let busy = words.iter().filter(|w| **w != LinkWord::InStep).count() - off;
     let total = Arg::from(words.len());
     if off > 0 {
         tone = if tone == Tone::Good { Tone::Busy } else { tone };
-        said.push(text(lang, "head-below-off", &[("off", off.into()), ("total", total)]));
+        said.push(text(
+            lang,
+            "head-below-off",
+            &[("off", off.into()), ("total", total)],
+        ));
     } else if busy > 0 {
-        said.push(text(lang, "head-below-busy", &[("busy", busy.into()), ("total", total)]));
+        said.push(text(
+            lang,
+            "head-below-busy",
+            &[("busy", busy.into()), ("total", total)],
+        ));
     } else if !words.is_empty() {
         said.push(text(lang, "head-below-in-step", &[("total", total)]));
     }
@@ -64,20 +81,22 @@ pub(super) fn headline(lang: Lang, status: &Status) -> (Tone, String) {
 fn upward(lang: Lang, status: &Status, uplink: Option<LinkWord>) -> String {
     let unit = above(lang, status);
     let named = ("unit", Arg::Text(&unit));
-    let (to_send, to_receive) = state::dialled(status)
-        .iter()
-        .fold((0, 0), |sum, peer| (sum.0 + peer.to_send, sum.1 + peer.to_receive));
+    let (to_send, to_receive) = state::dialled(status).iter().fold((0, 0), |sum, peer| {
+        (sum.0 + peer.to_send, sum.1 + peer.to_receive)
+    });
     let behind = state::behind(status);
     let count = ("count", Arg::Count(behind.unwrap_or_default()));
     match uplink {
         None => word(lang, "head-top"),
         Some(LinkWord::InStep) => text(lang, "head-in-step", &[named]),
         Some(LinkWord::Waiting) => text(lang, "head-waiting", &[named, count]),
-        Some(LinkWord::Connecting | LinkWord::Comparing) => {
-            text(lang, "head-comparing", &[named])
-        }
+        Some(LinkWord::Connecting | LinkWord::Comparing) => text(lang, "head-comparing", &[named]),
         Some(LinkWord::Syncing | LinkWord::Sending | LinkWord::Receiving) => {
-            let counts = [named, ("send", to_send.into()), ("receive", to_receive.into())];
+            let counts = [
+                named,
+                ("send", to_send.into()),
+                ("receive", to_receive.into()),
+            ];
             text(lang, "head-syncing", &counts)
         }
         Some(LinkWord::Off) if behind.is_some() => text(lang, "head-off", &[named, count]),
@@ -91,8 +110,11 @@ fn upward(lang: Lang, status: &Status, uplink: Option<LinkWord>) -> String {
 
 /// Names whom this node dials.
 fn above(lang: Lang, status: &Status) -> String {
-    let met = state::dialled(status).iter().find_map(|peer| peer.unit.clone());
-    met.or_else(|| status.parent.clone()).unwrap_or_else(|| word(lang, "head-above"))
+    let met = state::dialled(status)
+        .iter()
+        .find_map(|peer| peer.unit.clone());
+    met.or_else(|| status.parent.clone())
+        .unwrap_or_else(|| word(lang, "head-above"))
 }
 
 struct Page {
@@ -114,8 +136,11 @@ impl Page {
     }
 
     fn line(&mut self, indent: usize, parts: &[String]) {
-        let parts: Vec<&str> =
-            parts.iter().map(String::as_str).filter(|part| !part.is_empty()).collect();
+        let parts: Vec<&str> = parts
+            .iter()
+            .map(String::as_str)
+            .filter(|part| !part.is_empty())
+            .collect();
         self.text.push_str(&" ".repeat(indent));
         self.text.push_str(&parts.join("   "));
         self.text.push('\n');
@@ -133,7 +158,15 @@ impl Page {
     fn this(&mut self, status: &Status) {
         self.section("status-this");
         let name = self.paint.tint(Tone::Strong, &status.name);
-        self.line(2, &[name, status.unit.clone(), status.tier.clone(), status.software.clone()]);
+        self.line(
+            2,
+            &[
+                name,
+                status.unit.clone(),
+                status.tier.clone(),
+                status.software.clone(),
+            ],
+        );
         let node = format!("{} {}", self.word("status-node"), short(&status.node));
         let root = format!("{} {}", self.word("status-root"), short(&status.root));
         self.line(2, &[node, root]);
@@ -150,20 +183,29 @@ impl Page {
     }
 
     fn above(&mut self, status: &Status) {
-        let Some(uplink) = state::of_uplink(status) else { return };
+        let Some(uplink) = state::of_uplink(status) else {
+            return;
+        };
         self.section("status-above");
         let (lang, now) = (self.lang, status.time_ms);
         let peers = state::dialled(status);
         if peers.is_empty() {
             let unit = above(lang, status);
             let addresses = status.uplinks.join(", ");
-            let dials =
-                text(lang, "status-parent-off", &[("addresses", Arg::Text(&addresses))]);
+            let dials = text(
+                lang,
+                "status-parent-off",
+                &[("addresses", Arg::Text(&addresses))],
+            );
             self.line(2, &[uplink.shown(lang, self.paint), unit, dials]);
         }
         for peer in peers {
             // With one session the judgement of the whole link is the one to show.
-            let state = if peers.len() == 1 { uplink } else { state::of_peer(peer) };
+            let state = if peers.len() == 1 {
+                uplink
+            } else {
+                state::of_peer(peer)
+            };
             self.peer(state, peer);
         }
         let when = ago(lang, now, status.uplink_last_success_ms);
@@ -185,10 +227,16 @@ impl Page {
             }
         };
         let unknown = || "?".to_owned();
-        let to_send =
-            format!("{} {}", self.word("status-to-send"), to_send.unwrap_or_else(unknown));
-        let to_receive =
-            format!("{} {}", self.word("status-to-receive"), to_receive.unwrap_or_else(unknown));
+        let to_send = format!(
+            "{} {}",
+            self.word("status-to-send"),
+            to_send.unwrap_or_else(unknown)
+        );
+        let to_receive = format!(
+            "{} {}",
+            self.word("status-to-receive"),
+            to_receive.unwrap_or_else(unknown)
+        );
         self.line(4, &[to_send, to_receive]);
         if peers.is_empty() {
             let next = self.word("status-next");
@@ -205,7 +253,17 @@ impl Page {
         let time = micros(peer.rtt_us);
         let round_trip = text(lang, "status-round-trip", &[("time", Arg::Text(&time))]);
         let shown = state.shown(lang, self.paint);
-        self.line(2, &[shown, unit, node, address, round_trip, peer.software.clone()]);
+        self.line(
+            2,
+            &[
+                shown,
+                unit,
+                node,
+                address,
+                round_trip,
+                peer.software.clone(),
+            ],
+        );
         let args = [
             ("sent", Arg::Count(peer.entries_sent)),
             ("sent-bytes", Arg::Text(&bytes(peer.wire_sent))),
@@ -221,9 +279,16 @@ impl Page {
         if ahead_ms.unsigned_abs() < CLOCK_SLACK_MS {
             return String::new();
         }
-        let key = if ahead_ms > 0 { "status-clock-ahead" } else { "status-clock-behind" };
+        let key = if ahead_ms > 0 {
+            "status-clock-ahead"
+        } else {
+            "status-clock-behind"
+        };
         let time = millis(ahead_ms.unsigned_abs());
-        self.paint.tint(Tone::Busy, &text(self.lang, key, &[("time", Arg::Text(&time))]))
+        self.paint.tint(
+            Tone::Busy,
+            &text(self.lang, key, &[("time", Arg::Text(&time))]),
+        )
     }
 
     fn confirmed(&mut self, status: &Status) {
@@ -244,7 +309,10 @@ impl Page {
         for receipt in &status.receipts {
             let (tone, held) = match receipt.behind {
                 0 => (Tone::Good, self.word("held-all")),
-                count => (Tone::Busy, text(self.lang, "held-part", &[("count", count.into())])),
+                count => (
+                    Tone::Busy,
+                    text(self.lang, "held-part", &[("count", count.into())]),
+                ),
             };
             table.row([
                 receipt.issuer.clone(),
@@ -322,7 +390,10 @@ impl Page {
         for holding in &status.holdings {
             table.row([
                 holding.unit.clone(),
-                holding.period.clone().unwrap_or_else(|| self.word("period-none")),
+                holding
+                    .period
+                    .clone()
+                    .unwrap_or_else(|| self.word("period-none")),
                 grouped(holding.records),
                 short(&holding.digest),
             ]);
@@ -343,9 +414,17 @@ impl Page {
             let when = ago(self.lang, status.time_ms, Some(alert.time_ms));
             let said = self.paint.tint(Tone::Busy, &alert.text);
             self.line(2, &[when, said]);
-            let known =
-                ["session-closed", "forked", "rolled-back", "rejected", "disk-full"];
-            let what = known.iter().find(|what| **what == alert.what).unwrap_or(&"other");
+            let known = [
+                "session-closed",
+                "forked",
+                "rolled-back",
+                "rejected",
+                "disk-full",
+            ];
+            let what = known
+                .iter()
+                .find(|what| **what == alert.what)
+                .unwrap_or(&"other");
             let remedy = self.word(&format!("do-{what}"));
             self.line(4, &[format!("-> {remedy}")]);
         }

@@ -26,12 +26,17 @@ impl Table {
     /// Begins a table with these headings.
     pub(crate) fn new(heads: impl IntoIterator<Item = (Side, String)>) -> Self {
         let (sides, heads) = heads.into_iter().unzip();
-        Self { heads, sides, rows: Vec::new() }
+        Self {
+            heads,
+            sides,
+            rows: Vec::new(),
+        }
     }
 
     /// Adds a row; cells beyond the headings are left out.
     pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
-        self.rows.push(cells.into_iter().take(self.heads.len()).collect());
+        self.rows
+            .push(cells.into_iter().take(self.heads.len()).collect());
     }
 
     /// Returns true while no row was added.
@@ -49,8 +54,11 @@ impl Table {
                 }
             }
         }
-        let heads: Vec<String> =
-            self.heads.iter().map(|head| paint.tint(Tone::Faint, head)).collect();
+        let heads: Vec<String> = self
+            .heads
+            .iter()
+            .map(|head| paint.tint(Tone::Faint, head))
+            .collect();
         let mut text = String::new();
         for row in std::iter::once(&heads).chain(&self.rows) {
             let mut line = " ".repeat(indent);
@@ -97,7 +105,11 @@ mod tests {
             (Side::Right, "records".to_owned()),
             (Side::Left, "digest".to_owned()),
         ]);
-        table.row(["\u{7b2c}\u{4e00}\u{4e2d}\u{5b66}".into(), "7".into(), "ab".into()]);
+        table.row([
+            "\u{7b2c}\u{4e00}\u{4e2d}\u{5b66}".into(),
+            "7".into(),
+            "ab".into(),
+        ]);
         table.row(["x".into(), "1200".into(), "cd".into()]);
         let shown = table.render(2, Paint::PLAIN);
         let expected = "  unit      records  digest\n  \

@@ -35,22 +35,42 @@ fn a_city_lists_its_districts_and_what_to_do_about_alerts() {
 
 #[test]
 fn the_word_of_the_link_upwards_follows_from_evidence() {
-    let with = |parents: Vec<crate::status::PeerStatus>| Status { parents, ..school() };
+    let with = |parents: Vec<crate::status::PeerStatus>| Status {
+        parents,
+        ..school()
+    };
     let word = |status: &Status| of_uplink(status).unwrap();
     assert_eq!(word(&school()), LinkWord::InStep);
-    assert_eq!(word(&with(vec![peer("d", "comparing", 0, 0)])), LinkWord::Comparing);
-    assert_eq!(word(&with(vec![peer("d", "sending", 4, 0)])), LinkWord::Sending);
-    assert_eq!(word(&with(vec![peer("d", "sending", 4, 2)])), LinkWord::Syncing);
-    assert_eq!(word(&with(vec![peer("d", "receiving", 0, 2)])), LinkWord::Receiving);
-    assert_eq!(word(&with(vec![peer("d", "connecting", 0, 0)])), LinkWord::Connecting);
+    assert_eq!(
+        word(&with(vec![peer("d", "comparing", 0, 0)])),
+        LinkWord::Comparing
+    );
+    assert_eq!(
+        word(&with(vec![peer("d", "sending", 4, 0)])),
+        LinkWord::Sending
+    );
+    assert_eq!(
+        word(&with(vec![peer("d", "sending", 4, 2)])),
+        LinkWord::Syncing
+    );
+    assert_eq!(
+        word(&with(vec![peer("d", "receiving", 0, 2)])),
+        LinkWord::Receiving
+    );
+    assert_eq!(
+        word(&with(vec![peer("d", "connecting", 0, 0)])),
+        LinkWord::Connecting
+    );
     assert_eq!(word(&cut_off()), LinkWord::Off);
     assert_eq!(of_uplink(&city()), None);
 }
 
 #[test]
 fn in_step_without_a_receipt_for_all_of_ours_is_waiting() {
-    let status =
-        Status { receipts: vec![receipt("city", 0), receipt("district-2", 3)], ..school() };
+    let status = Status {
+        receipts: vec![receipt("city", 0), receipt("district-2", 3)],
+        ..school()
+    };
     assert_eq!(of_uplink(&status), Some(LinkWord::Waiting));
     let (_, said) = super::status::headline(Lang::En, &status);
     assert!(said.contains("has not confirmed 3 entries"), "{said}");
@@ -73,8 +93,12 @@ fn a_link_that_never_stood_is_not_one_that_was_lost() {
 
 #[test]
 fn a_refused_certificate_is_an_identity_problem_and_not_a_dead_line() {
-    let why = "closed by the peer (refused): certificate of unit school-3 is not valid at this time";
-    let status = Status { uplink_last_failure: Some((NOW, why.into())), ..cut_off() };
+    let why =
+        "closed by the peer (refused): certificate of unit school-3 is not valid at this time";
+    let status = Status {
+        uplink_last_failure: Some((NOW, why.into())),
+        ..cut_off()
+    };
     assert_eq!(of_uplink(&status), Some(LinkWord::Identity));
     let (tone, said) = super::status::headline(Lang::En, &status);
     assert_eq!(tone, Tone::Bad);
@@ -88,7 +112,10 @@ fn a_full_disk_is_said_before_anything_a_live_link_says() {
         what: "disk-full".into(),
         text: "no room".into(),
     };
-    let status = Status { alerts: vec![alert], ..school() };
+    let status = Status {
+        alerts: vec![alert],
+        ..school()
+    };
     assert_eq!(of_uplink(&status), Some(LinkWord::Full));
     let mut old = status;
     old.alerts[0].time_ms = NOW - 3_600_000;
@@ -104,7 +131,10 @@ fn a_laptop_is_judged_by_the_server_it_dials() {
     };
     assert_eq!(of_uplink(&laptop), Some(LinkWord::InStep));
     let shown = page(Lang::En, &laptop);
-    assert!(!shown.contains("Other nodes"), "shown above already: {shown}");
+    assert!(
+        !shown.contains("Other nodes"),
+        "shown above already: {shown}"
+    );
 }
 
 #[test]
@@ -135,7 +165,10 @@ fn records_show_their_fields_and_what_was_kept_twice() {
          minutes   3\n  ! category: event | (cleared) - made apart, both kept; choose one with \
          `sanji edit`"
     );
-    assert_eq!(records_in(Lang::En, &json!([]), Paint::PLAIN), "No records of this student are held here.");
+    assert_eq!(
+        records_in(Lang::En, &json!([]), Paint::PLAIN),
+        "No records of this student are held here."
+    );
 }
 
 #[test]
@@ -161,8 +194,14 @@ fn an_examination_says_what_is_wrong_and_what_to_do() {
         {"severity": "error", "what": "new-thing", "text": "something", "do": "act"},
     ]});
     let said = examined_in(Lang::En, &value, Paint::PLAIN);
-    assert!(said.contains("[notice] A certificate of this node ends in 20 days."), "{said}");
-    assert!(said.contains("[wrong] An entry does not follow the one before it: entry 3."), "{said}");
+    assert!(
+        said.contains("[notice] A certificate of this node ends in 20 days."),
+        "{said}"
+    );
+    assert!(
+        said.contains("[wrong] An entry does not follow the one before it: entry 3."),
+        "{said}"
+    );
     assert!(said.ends_with("[wrong] something\n  -> act"), "{said}");
     let fine = json!({"logs": 1, "entries": 1, "certificate_days": 900, "findings": []});
     assert!(examined_in(Lang::En, &fine, Paint::PLAIN).ends_with("Nothing is wrong."));

@@ -33,6 +33,7 @@ impl Invariant for Autonomy {
             }
             // Whoever waited in a crash learns nothing; a full disk or a retired clone says so.
             Seen::Crashed { machine, .. }
+            | Seen::RolledBack { machine }
             | Seen::Refused { machine }
             | Seen::Retired { machine } => {
                 self.waiting.retain(|(at, _), _| at != machine);

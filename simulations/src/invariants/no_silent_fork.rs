@@ -13,14 +13,19 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) struct NoSilentFork {
     handed: BTreeMap<usize, BTreeMap<(LogId, u64), BTreeSet<Hash>>>,
     reported: BTreeMap<usize, BTreeSet<LogId>>,
+    /// Forks reported since the machine was opened, with their lowest position: known, and perhaps
+    /// not durable yet.
+    fresh: BTreeMap<usize, BTreeMap<LogId, u64>>,
+    /// Positions to judge at the end of the step, when all that it reported was seen.
+    doubtful: BTreeSet<(usize, (LogId, u64))>,
 }
 
 impl NoSilentFork {
-    fn hand(&mut self, view: &View<'_>, machine: usize, entry: &Entry) -> Result<(), Broken> {
+    fn hand(&mut self, machine: usize, entry: &Entry) {
         let place = (entry.log(), entry.seq_num());
         let handed = self.handed.entry(machine).or_default();
         handed.entry(place).or_default().insert(entry.hash());
-        self.judge(view, machine, place)
+        self.doubtful.insert((machine, place));
     }
 
     /// A machine that holds one entry of a position and was handed another must know of the fork.
@@ -35,20 +40,22 @@ impl NoSilentFork {
             return Ok(());
         }
         let known = running.replica.log(log);
-        if known.is_none_or(|known| known.is_effective(seq_num)) {
+        let said = self.fresh.get(&machine).and_then(|fresh| fresh.get(&log));
+        let is_said = said.is_some_and(|lowest| *lowest <= seq_num);
+        if !is_said && known.as_ref().is_none_or(|known| known.is_effective(seq_num)) {
             return Err(Broken(format!(
-                "machine {machine} has two entries at position {seq_num} of log {} and is silent",
-                log.short()
+                "machine {machine} has two entries at position {seq_num} of log {} and is silent; it \
+                 knows {:?}",
+                log.short(),
+                known.map(|state| (state.key, state.head, state.forked)),
             )));
         }
         Ok(())
     }
 
-    fn durable(&self, view: &View<'_>, machine: usize, batch: &Batch) -> Result<(), Broken> {
-        batch
-            .entries
-            .iter()
-            .try_for_each(|entry| self.judge(view, machine, (entry.log(), entry.seq_num())))
+    fn durable(&mut self, machine: usize, batch: &Batch) {
+        let places = batch.entries.iter().map(|entry| (entry.log(), entry.seq_num()));
+        self.doubtful.extend(places.map(|place| (machine, place)));
     }
 
     /// Every forked log was reported, and nothing from the fork on is in the documents.
@@ -88,22 +95,32 @@ impl Invariant for NoSilentFork {
                         running.replica.trust().node(entry.key().author).is_some()
                     });
                     if entitled && travels && known {
-                        self.hand(view, *machine, entry)?;
+                        self.hand(*machine, entry);
                     }
                 }
                 Ok(())
             }
-            Seen::Told { machine, report: Report::Forked { log, .. } } => {
+            Seen::Told { machine, report: Report::Forked { log, seq_num, .. } } => {
                 self.reported.entry(*machine).or_default().insert(*log);
-                self.effects(view, *machine)
+                let fresh = self.fresh.entry(*machine).or_default().entry(*log).or_insert(*seq_num);
+                *fresh = (*fresh).min(*seq_num);
+                Ok(())
             }
-            Seen::Durable { machine, batch } => self.durable(view, *machine, batch),
-            Seen::Crashed { machine, .. } | Seen::Retired { machine } => {
+            Seen::Durable { machine, batch } => {
+                self.durable(*machine, batch);
+                Ok(())
+            }
+            Seen::Crashed { machine, .. }
+            | Seen::RolledBack { machine }
+            | Seen::Retired { machine }
+            | Seen::Refused { machine } => {
                 self.handed.remove(machine);
+                self.fresh.remove(machine);
                 Ok(())
             }
             Seen::Opened { machine } => {
                 self.handed.remove(machine);
+                self.fresh.remove(machine);
                 if view.machines[*machine].plan != *machine {
                     // A clone of a machine that has reported a fork has it in its store.
                     let known = view.machines[*machine].disk.states.values();
@@ -115,6 +132,11 @@ impl Invariant for NoSilentFork {
             }
             _ => Ok(()),
         }
+    }
+
+    fn step(&mut self, view: &View<'_>) -> Result<(), Broken> {
+        let doubtful = std::mem::take(&mut self.doubtful);
+        doubtful.iter().try_for_each(|(machine, place)| self.judge(view, *machine, *place))
     }
 
     fn quiet(&mut self, view: &View<'_>) -> Result<(), Broken> {

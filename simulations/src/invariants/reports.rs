@@ -17,8 +17,9 @@ fn is_explained(view: &View<'_>, machine: usize, report: &Report) -> bool {
         Report::Rejected { reason, .. } => match reason {
             // A unit whose roster has not arrived everywhere yet.
             Rejected::OutOfReach { .. } => view.growing || view.attacked,
-            Rejected::Forked { .. } => doubled,
-            Rejected::Gap { .. } => view.growing || view.attacked || doubled,
+            Rejected::Forked { .. } | Rejected::Diverges { .. } => doubled || view.attacked,
+            // A new entry may be pushed while two nodes still compare what was before it.
+            Rejected::Gap { .. } | Rejected::UnknownAuthor { .. } => !view.agreed,
             _ => view.attacked,
         },
         _ => false,

@@ -5,7 +5,7 @@ use super::network::Party;
 use super::world::{Event, World};
 use crate::rng::Rng;
 use federation_protocol::{
-    Child, Draft, HeadItem, Hello, Hlc, LogId, LogKey, Message, PROTOCOL_VERSION, Part, Period,
+    CHAIN_TAG, Child, Draft, HeadItem, Hello, Hlc, LogId, LogKey, Message, PROTOCOL_VERSION, Part, Period,
     Reach, Receipt, ReceiptHead, Step, limits,
 };
 use keys::{Chain, Hash, NodeKey, Secret, Signed, StoreEpoch, UnitId};
@@ -27,6 +27,23 @@ impl Attacker {
     /// Returns the key that its connections prove.
     pub(super) fn key(&self) -> NodeKey {
         self.secret.node_key()
+    }
+}
+
+/// What a dishonest party signs with. Where it is certified for the unit it writes for, what it writes
+/// is genuine, so it names its chain as any author does; without, nobody beyond its neighbours could
+/// ever judge it.
+struct Insider<'a> {
+    secret: &'a Secret,
+    chain: &'a Chain,
+    epoch: StoreEpoch,
+}
+
+impl Insider<'_> {
+    fn draft(&self, unit: &UnitId, seq_num: u64, rng: &mut Rng) -> Vec<u8> {
+        let bytes = self.chain.to_bytes();
+        let part = Part::Statement { domain: CHAIN_TAG.to_owned(), bytes };
+        signed(self.secret, self.epoch, unit, None, seq_num, part, rng)
     }
 }
 
@@ -75,7 +92,11 @@ impl World {
         let other = rng.pick(&placed).copied().unwrap_or(0);
         let ids = [unit, other, target_unit].map(|u| self.topology.units[u].id.clone());
         let deaf = insider && rng.chance(15);
-        let frames = if deaf { requests(&ids[0], rng) } else { self.frames(&secret, epoch, &ids) };
+        let frames = if deaf {
+            requests(&ids[0])
+        } else {
+            self.frames(&Insider { secret: &secret, chain: &chain, epoch }, &ids)
+        };
         self.attackers.push(Attacker {
             secret,
             hello: hello.to_bytes().into(),
@@ -89,8 +110,9 @@ impl World {
     }
 
     /// Makes the frames of one attack: forged, foreign, broken, or out of place.
-    fn frames(&mut self, secret: &Secret, epoch: StoreEpoch, ids: &[UnitId; 3]) -> Vec<Vec<u8>> {
+    fn frames(&mut self, insider: &Insider<'_>, ids: &[UnitId; 3]) -> Vec<Vec<u8>> {
         let [unit, other, target] = ids;
+        let (secret, epoch) = (insider.secret, insider.epoch);
         let genuine = self.somebodys_entry();
         let rng = &mut self.rngs.attack;
         let stranger = Secret::generate(rng);
@@ -98,8 +120,8 @@ impl World {
         (0..count)
             .map(|_| match rng.below(12) {
                 0 => entries(vec![draft(&stranger, epoch, unit, 0, rng)]),
-                1 => entries(vec![draft(secret, epoch, other, 0, rng)]),
-                2 => entries(vec![draft(secret, epoch, target, 3, rng)]),
+                1 => entries(vec![insider.draft(other, 0, rng)]),
+                2 => entries(vec![insider.draft(target, 3, rng)]),
                 3 => {
                     let size = usize::try_from(rng.between(0, 300)).unwrap_or(0);
                     rng.bytes(size)
@@ -180,19 +202,31 @@ fn entries(entries: Vec<Vec<u8>>) -> Vec<u8> {
 
 /// Signs an entry that looks like any other.
 fn draft(secret: &Secret, epoch: StoreEpoch, unit: &UnitId, seq_num: u64, rng: &mut Rng) -> Vec<u8> {
+    let period = if rng.chance(50) { None } else { Period::new(2026, 1).ok() };
+    let part = Part::Statement { domain: ROSTER_TAG.to_owned(), bytes: rng.bytes(40) };
+    signed(secret, epoch, unit, period, seq_num, part, rng)
+}
+
+fn signed(
+    secret: &Secret,
+    epoch: StoreEpoch,
+    unit: &UnitId,
+    period: Option<Period>,
+    seq_num: u64,
+    part: Part,
+    rng: &mut Rng,
+) -> Vec<u8> {
     let reach = match rng.below(3) {
         0 => Reach::Below,
         1 => Reach::Own,
         _ => Reach::Up("root".parse().expect("a tier's name is valid")),
     };
-    let period = if rng.chance(50) { None } else { Period::new(2026, 1).ok() };
-    let bytes = rng.bytes(40);
     Draft {
         key: LogKey { author: secret.node_key(), epoch, unit: unit.clone(), reach, period },
         seq_num,
-        backlink: (seq_num > 0).then(|| Hash::of(&bytes)),
+        backlink: (seq_num > 0).then(|| Hash::of(b"nothing")),
         hlc: Hlc::from_ms(super::topology::START_MS + rng.below(1 << 40)),
-        parts: vec![Part::Statement { domain: ROSTER_TAG.to_owned(), bytes }],
+        parts: vec![part],
     }
     .sign(secret, rng)
 }
@@ -221,8 +255,7 @@ fn flipped(mut bytes: Vec<u8>, rng: &mut Rng) -> Vec<u8> {
 }
 
 /// Many requests, each of which asks for an answer that nobody will read.
-fn requests(unit: &UnitId, rng: &mut Rng) -> Vec<Vec<u8>> {
-    let _ = rng.below(2);
+fn requests(unit: &UnitId) -> Vec<Vec<u8>> {
     (0..DEAF_REQUESTS)
         .map(|_| Message::Heads(unit.clone(), None, Vec::new(), true).to_bytes())
         .collect()

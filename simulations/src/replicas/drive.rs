@@ -188,15 +188,7 @@ impl World {
         let state = &mut self.machines[machine];
         if let Some(running) = &mut state.running {
             match &report {
-                Report::Forked { log, author, .. } => {
-                    running.epoch_spent |= *author == state.node;
-                    // What is void now goes out of the documents.
-                    if let Some(found) = running.replica.log(*log) {
-                        let states: BTreeMap<_, _> = running.replica.logs().collect();
-                        let source = Source::of(&found.key);
-                        running.projection.rebuild(&state.disk, &states, Some(&source));
-                    }
-                }
+                Report::Forked { author, .. } => running.epoch_spent |= *author == state.node,
                 Report::RolledBack { .. } => running.epoch_spent = true,
                 _ => {}
             }
@@ -222,13 +214,28 @@ impl World {
         }
         let Some(batch) = self.machines[machine].disk.finish_oldest() else { return Ok(()) };
         let number = batch.number;
+        let forked: BTreeSet<Source> = batch
+            .states
+            .iter()
+            .filter(|state| state.forked.is_some())
+            .map(|state| Source::of(&state.key))
+            .collect();
         self.tell(Seen::Durable { machine, batch: Rc::new(batch) });
         if let Some(number) = number
             && self.options.mutation != Mutation::SkipCommit
         {
             self.report_committed(machine, number)?;
         }
-        self.settle(machine)
+        self.settle(machine)?;
+        // What is void now goes out of the documents.
+        let state = &mut self.machines[machine];
+        if let Some(running) = &mut state.running {
+            for source in forked {
+                let states: BTreeMap<_, _> = running.replica.logs().collect();
+                running.projection.rebuild(&state.disk, &states, Some(&source));
+            }
+        }
+        Ok(())
     }
 
     /// The disk is full: everything that waits is taken back, and whoever waited is told.

@@ -231,9 +231,11 @@ impl World {
             && self.machines[first].is_up()
         {
             self.doubled.insert(self.machines[first].node);
-            self.crash(first, lasts);
+            self.machines[first].running = None;
+            self.cut_machine(first);
             self.machines[first].disk = backup;
             self.tell(Seen::RolledBack { machine: first });
+            self.schedule(lasts, Event::Boot(first));
         } else if self.rngs.acts.chance(50) {
             self.backups.insert(first, self.machines[first].disk.backup());
         } else if self.machines[first].is_up() {
@@ -281,7 +283,7 @@ impl World {
     pub(super) fn mend(&mut self, mend: Mend) {
         match mend {
             Mend::Retire(machine) => self.retire(machine),
-            _ if self.phase == Phase::Healing => {}
+            _ if self.phase != Phase::Faults => {}
             Mend::Link(link) => {
                 self.links[link].cuts = self.links[link].cuts.saturating_sub(1);
                 let wait = self.rngs.net.between(0, 2 * SECOND);

@@ -125,6 +125,8 @@ pub struct View<'a> {
     pub doubled: &'a BTreeSet<NodeKey>,
     /// True when dishonest parties take part.
     pub attacked: bool,
+    /// True once everything has converged.
+    pub agreed: bool,
     /// True when units join in the course of the run.
     pub growing: bool,
 }

@@ -105,7 +105,11 @@ fn main() -> anyhow::Result<ExitCode> {
             sweep(seeds, limit, jobs, depth, traces)
         }
         Command::Slice { seconds, jobs } => {
-            sweep((0, u64::MAX), Some(Duration::from_secs(seconds)), jobs, Depth::Core, false)
+            // Half of the time for each depth: many federations of replicas, fewer of whole nodes.
+            let share = Some(Duration::from_secs(seconds / 2));
+            let core_share = sweep((0, u64::MAX), share, jobs, Depth::Core, false)?;
+            let node_share = sweep((0, u64::MAX), share, jobs, Depth::Node, false)?;
+            Ok(if core_share == ExitCode::SUCCESS { node_share } else { core_share })
         }
     }
 }

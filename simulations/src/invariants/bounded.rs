@@ -4,8 +4,8 @@ use super::Invariant;
 use crate::replicas::seen::{Broken, Seen, View};
 use federation_protocol::{Message, limits};
 
-/// Outputs that a drained replica may hold back: none, beside the control messages of one session.
-const QUEUED_MAX: usize = limits::SESSION_QUEUE_MAX + 1;
+/// What a drained replica may hold back for one session: control messages, and what else is due.
+const QUEUED_MAX: usize = limits::SESSION_QUEUE_MAX + 1 + limits::SESSION_DUE_MAX;
 
 /// Looks at every message sent and at every replica after every step.
 #[derive(Debug)]

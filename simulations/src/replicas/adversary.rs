@@ -47,8 +47,10 @@ impl Insider<'_> {
     }
 }
 
-/// Requests that a deaf party sends: more than a session's queue holds.
-const DEAF_REQUESTS: usize = limits::SESSION_QUEUE_MAX + 100;
+/// Requests that a deaf party sends: more answers than may be due in a session.
+const DEAF_REQUESTS: usize = limits::SESSION_DUE_MAX + limits::SESSION_QUEUE_MAX + 100;
+/// Bytes that may be under way to a deaf party.
+const DEAF_WINDOW: usize = 4 * 1024;
 
 impl World {
     /// A dishonest party connects to a machine.
@@ -93,7 +95,7 @@ impl World {
         let ids = [unit, other, target_unit].map(|u| self.topology.units[u].id.clone());
         let deaf = insider && rng.chance(15);
         let frames = if deaf {
-            requests(&ids[0])
+            requests()
         } else {
             self.frames(&Insider { secret: &secret, chain: &chain, epoch }, &ids)
         };
@@ -165,15 +167,18 @@ impl World {
     /// Sends the next frame; a deaf party sends all at once.
     pub(super) fn attack(&mut self, attacker: usize) {
         let Some((id, side)) = self.attackers[attacker].conn else { return };
-        let all = self.attackers[attacker].deaf;
-        while let Some(frame) = self.attackers[attacker].frames.pop_front() {
-            self.transport(id, side, frame);
-            if !all {
-                self.schedule(500, Event::Attack(attacker));
-                return;
+        if self.attackers[attacker].deaf {
+            let frames = std::mem::take(&mut self.attackers[attacker].frames);
+            if let Some(conn) = self.conns.get_mut(&id) {
+                conn.window = DEAF_WINDOW;
             }
-        }
-        if !all {
+            for frame in frames {
+                self.deliver(id, 1 - side, frame);
+            }
+        } else if let Some(frame) = self.attackers[attacker].frames.pop_front() {
+            self.transport(id, side, frame);
+            self.schedule(500, Event::Attack(attacker));
+        } else {
             self.cut(id);
         }
     }
@@ -254,10 +259,13 @@ fn flipped(mut bytes: Vec<u8>, rng: &mut Rng) -> Vec<u8> {
     bytes
 }
 
-/// Many requests, each of which asks for an answer that nobody will read.
-fn requests(unit: &UnitId) -> Vec<Vec<u8>> {
+/// Many requests, each of which asks for an answer of its own that nobody will read.
+fn requests() -> Vec<Vec<u8>> {
     (0..DEAF_REQUESTS)
-        .map(|_| Message::Heads(unit.clone(), None, Vec::new(), true).to_bytes())
+        .map(|n| {
+            let unit = UnitId::new(&format!("unit-{n}")).expect("a made-up unit id is valid");
+            Message::Heads(unit, None, Vec::new(), true).to_bytes()
+        })
         .collect()
 }
 

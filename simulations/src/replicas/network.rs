@@ -49,7 +49,7 @@ pub struct Conn {
     delay: u64,
     jitter: u64,
     /// Bytes that may be unread before the sender waits.
-    window: usize,
+    pub window: usize,
 }
 
 /// Two machines that connect when they can.

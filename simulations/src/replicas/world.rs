@@ -281,7 +281,6 @@ impl World {
         let done = self.happen(event);
         done.map_err(|what| self.failure("the driver is never misused", what))?;
         let seen = std::mem::take(&mut self.seen);
-        if std::env::var("SIM_DEBUG").is_ok() { for one in &seen { let t=format!("{one:?}"); eprintln!("{} @{} {}", self.step, self.now, &t[..t.len().min(600)]); } }
         self.check(|invariants, view| invariants.step(view, &seen))?;
         Ok(true)
     }

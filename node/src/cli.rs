@@ -505,7 +505,10 @@ async fn ask(
 /// Reads what people may change of a home, which must be one.
 fn settings(home: &Path) -> Result<Settings, Failure> {
     if !Home::exists(home) {
-        return Err(HomeError::Missing { dir: home.to_owned() }.into());
+        return Err(HomeError::Missing {
+            dir: home.to_owned(),
+        }
+        .into());
     }
     Ok(Home::settings(home)?)
 }
@@ -610,11 +613,15 @@ fn generate(args: &GenerateArgs) -> Result<(), Failure> {
 
 /// Returns a kind that ships with the program.
 fn known_kind(id: &str) -> Result<tiers::Kind, Failure> {
-    let kinds = host::FIRST_KINDS.iter().filter_map(|text| tiers::Kind::parse(text).ok());
+    let kinds = host::FIRST_KINDS
+        .iter()
+        .filter_map(|text| tiers::Kind::parse(text).ok());
     let (found, others): (Vec<_>, Vec<_>) = kinds.partition(|kind| kind.id() == id);
     found.into_iter().next().ok_or_else(|| {
         let known: Vec<&str> = others.iter().map(tiers::Kind::id).collect();
-        Failure::label("error-kind-unknown").with("kind", id).with("known", known.join(", "))
+        Failure::label("error-kind-unknown")
+            .with("kind", id)
+            .with("known", known.join(", "))
     })
 }
 

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use federation_protocol::{
-    Config, Entry, LogState, Message, Output, Part, Replica, Report, SessionId, Weakness,
+    Config, Entry, LogState, Message, Output, Part, Refusal, Replica, Report, SessionId, Weakness,
 };
 use keys::{Domain, Hash, UnitId};
 use rand_chacha::ChaCha20Rng;
@@ -657,7 +657,10 @@ impl Runner {
             // Its queue is full: it does not read, so it will not read our last words either.
             slot.link.close(code, &reason);
         }
-        self.alert("session-closed", format!("{peer}: {reason}"));
+        // A node that came back before its old connection timed out is no cause for alarm.
+        if reason != Refusal::Duplicate.to_string() {
+            self.alert("session-closed", format!("{peer}: {reason}"));
+        }
     }
 
     fn on_report(&mut self, report: &Report) {

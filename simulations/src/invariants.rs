@@ -84,7 +84,9 @@ impl Invariants {
 
     /// Judges everything.
     pub(crate) fn quiet(&mut self, view: &View<'_>) -> Judged {
-        self.0.iter_mut().try_for_each(|one| one.quiet(view).map_err(|broken| (one.name(), broken)))
+        self.0
+            .iter_mut()
+            .try_for_each(|one| one.quiet(view).map_err(|broken| (one.name(), broken)))
     }
 
     /// Judges the end.

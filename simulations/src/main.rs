@@ -4,8 +4,8 @@
 
 use anyhow::{Context, bail};
 use clap::{Parser, Subcommand, ValueEnum};
-use simulations::outcome::Outcome;
 use simulations::nodes;
+use simulations::outcome::Outcome;
 use simulations::replicas::{self, Options};
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -77,8 +77,20 @@ enum Depth {
 impl Depth {
     fn run(self, seed: u64, steps: Option<u64>) -> Outcome {
         match self {
-            Self::Core => replicas::run(seed, Options { steps, ..Options::default() }),
-            Self::Node => nodes::run(seed, nodes::Options { steps, ..nodes::Options::default() }),
+            Self::Core => replicas::run(
+                seed,
+                Options {
+                    steps,
+                    ..Options::default()
+                },
+            ),
+            Self::Node => nodes::run(
+                seed,
+                nodes::Options {
+                    steps,
+                    ..nodes::Options::default()
+                },
+            ),
         }
     }
 
@@ -94,13 +106,23 @@ fn range(text: &str) -> Result<(u64, u64), String> {
     let (from, to) = text.split_once("..").ok_or("expected FROM..TO")?;
     let number = |text: &str| text.parse::<u64>().map_err(|error| error.to_string());
     let (from, to) = (number(from)?, number(to)?);
-    if from < to { Ok((from, to)) } else { Err("the range is empty".to_owned()) }
+    if from < to {
+        Ok((from, to))
+    } else {
+        Err("the range is empty".to_owned())
+    }
 }
 
 fn main() -> anyhow::Result<ExitCode> {
     match Arguments::parse().command {
         Command::Run { seed, depth, steps } => replay(seed, depth, steps),
-        Command::Sweep { seeds, minutes, jobs, depth, traces } => {
+        Command::Sweep {
+            seeds,
+            minutes,
+            jobs,
+            depth,
+            traces,
+        } => {
             let limit = minutes.map(|minutes| Duration::from_secs(minutes * 60));
             sweep(seeds, limit, jobs, depth, traces)
         }
@@ -109,7 +131,11 @@ fn main() -> anyhow::Result<ExitCode> {
             let share = Some(Duration::from_secs(seconds / 2));
             let core_share = sweep((0, u64::MAX), share, jobs, Depth::Core, false)?;
             let node_share = sweep((0, u64::MAX), share, jobs, Depth::Node, false)?;
-            Ok(if core_share == ExitCode::SUCCESS { node_share } else { core_share })
+            Ok(if core_share == ExitCode::SUCCESS {
+                node_share
+            } else {
+                core_share
+            })
         }
     }
 }
@@ -196,7 +222,10 @@ fn sweep(
         totals.simulated_ms += outcome.simulated_ms;
         totals.traces.insert(outcome.seed, outcome.trace);
         if traces {
-            say(&format!("seed {}: {} steps, trace {}", outcome.seed, outcome.steps, outcome.trace))?;
+            say(&format!(
+                "seed {}: {} steps, trace {}",
+                outcome.seed, outcome.steps, outcome.trace
+            ))?;
         }
         if let Some(failure) = outcome.failure {
             say(&format!("seed {} FAILED {failure}", outcome.seed))?;
@@ -206,7 +235,11 @@ fn sweep(
             }
         }
     }
-    let panicked = workers.into_iter().map(|worker| worker.join()).filter(Result::is_err).count();
+    let panicked = workers
+        .into_iter()
+        .map(|worker| worker.join())
+        .filter(Result::is_err)
+        .count();
     *over.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
     over.1.notify_all();
     if let Some(timer) = timer {
@@ -216,7 +249,11 @@ fn sweep(
     if panicked > 0 {
         bail!("{panicked} of {jobs} threads panicked");
     }
-    Ok(if totals.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if totals.failed.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 fn conclude(totals: &Totals, depth: Depth) -> anyhow::Result<()> {

@@ -33,6 +33,10 @@ pub struct Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} at step {} ({} ms): {}", self.check, self.step, self.at_ms, self.what)
+        write!(
+            f,
+            "{} at step {} ({} ms): {}",
+            self.check, self.step, self.at_ms, self.what
+        )
     }
 }

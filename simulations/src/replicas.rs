@@ -72,7 +72,9 @@ pub fn run(seed: u64, options: Options) -> Outcome {
     let world = AssertUnwindSafe(|| world::World::new(seed, options).run());
     std::panic::catch_unwind(world).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
-        let what = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
+        let what = text
+            .or_else(|| panic.downcast_ref::<&str>().copied())
+            .unwrap_or("no message");
         Outcome {
             seed,
             steps: 0,

@@ -12,7 +12,10 @@ pub struct Rng(ChaCha8Rng);
 impl Rng {
     /// Returns the stream of a seed under a name; different names give unrelated streams.
     pub fn new(seed: u64, name: &str) -> Self {
-        let hash = keys::Hash::tagged("sanji/1/simulation", &[&seed.to_be_bytes(), name.as_bytes()]);
+        let hash = keys::Hash::tagged(
+            "sanji/1/simulation",
+            &[&seed.to_be_bytes(), name.as_bytes()],
+        );
         Self(ChaCha8Rng::from_seed(*hash.as_bytes()))
     }
 

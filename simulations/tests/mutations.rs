@@ -13,7 +13,13 @@ const SEEDS: u64 = 60;
 fn is_noticed_by(check: &str, mutation: Mutation) {
     let mut others: BTreeMap<&str, u64> = BTreeMap::new();
     for seed in 0..SEEDS {
-        let outcome = run(seed, Options { mutation, ..Options::default() });
+        let outcome = run(
+            seed,
+            Options {
+                mutation,
+                ..Options::default()
+            },
+        );
         match outcome.failure {
             Some(failure) if failure.check == check => return,
             Some(failure) => *others.entry(failure.check).or_default() += 1,
@@ -44,7 +50,10 @@ fn a_disk_that_rots_is_noticed() {
 
 #[test]
 fn a_fork_that_is_kept_quiet_is_noticed() {
-    let weakness = Weakness { ignore_forks: true, ..Weakness::default() };
+    let weakness = Weakness {
+        ignore_forks: true,
+        ..Weakness::default()
+    };
     is_noticed_by("no_silent_fork", weak(weakness));
 }
 
@@ -60,13 +69,19 @@ fn receipts_that_are_never_given_are_noticed() {
 
 #[test]
 fn an_entry_of_an_uncertified_author_is_noticed() {
-    let weakness = Weakness { accept_uncertified: true, ..Weakness::default() };
+    let weakness = Weakness {
+        accept_uncertified: true,
+        ..Weakness::default()
+    };
     is_noticed_by("authority", weak(weakness));
 }
 
 #[test]
 fn an_entry_beyond_its_reach_is_noticed() {
-    let weakness = Weakness { send_beyond_reach: true, ..Weakness::default() };
+    let weakness = Weakness {
+        send_beyond_reach: true,
+        ..Weakness::default()
+    };
     is_noticed_by("reach", weak(weakness));
 }
 
@@ -77,6 +92,9 @@ fn a_write_that_waits_for_the_network_is_noticed() {
 
 #[test]
 fn a_queue_without_a_bound_is_noticed() {
-    let weakness = Weakness { unbounded: true, ..Weakness::default() };
+    let weakness = Weakness {
+        unbounded: true,
+        ..Weakness::default()
+    };
     is_noticed_by("bounded", weak(weakness));
 }

@@ -14,7 +14,10 @@ fn whole_nodes_survive_a_sample_of_seeds() {
 
 #[test]
 fn a_seed_replays_byte_for_byte_and_another_does_not() {
-    let short = Options { steps: Some(6), ..Options::default() };
+    let short = Options {
+        steps: Some(6),
+        ..Options::default()
+    };
     let (first, again, other) = (run(11, short), run(11, short), run(12, short));
     assert_eq!(first.trace, again.trace);
     assert_eq!(first, again);
@@ -29,14 +32,30 @@ fn caught(options: Options) -> Vec<&'static str> {
 
 #[test]
 fn a_disk_that_lies_about_durability_is_caught() {
-    let options = Options { lying_disks: true, ..Options::default() };
+    let options = Options {
+        lying_disks: true,
+        ..Options::default()
+    };
     let caught = caught(options);
-    assert!(caught.iter().all(|check| ["acked_is_durable", "append_only", "no_silent_fork"].contains(check)));
+    assert!(
+        caught
+            .iter()
+            .all(|check| ["acked_is_durable", "append_only", "no_silent_fork"].contains(check))
+    );
     assert!(!caught.is_empty());
 }
 
 #[test]
 fn a_node_that_sends_beyond_reach_is_caught() {
-    let weakness = Weakness { send_beyond_reach: true, ..Weakness::default() };
-    assert_eq!(caught(Options { weakness, ..Options::default() }), ["reach"]);
+    let weakness = Weakness {
+        send_beyond_reach: true,
+        ..Weakness::default()
+    };
+    assert_eq!(
+        caught(Options {
+            weakness,
+            ..Options::default()
+        }),
+        ["reach"]
+    );
 }

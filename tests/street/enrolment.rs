@@ -25,6 +25,7 @@ fn given(node: &Node) -> (Vec<u8>, String) {
     (chain.certificates()[1].bytes().to_vec(), key.to_string())
 }
 
+// protocol.md R29
 #[test]
 fn a_token_makes_one_node_and_a_lost_answer_is_given_again() {
     let dir = tempfile::tempdir().unwrap();

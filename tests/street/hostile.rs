@@ -145,6 +145,7 @@ async fn bytes_that_are_no_protocol_do_no_harm() {
         .unwrap();
 }
 
+// protocol.md R28
 #[tokio::test(flavor = "multi_thread")]
 async fn an_enrolment_without_the_secret_gets_nothing() {
     let mut branch = tokio::task::spawn_blocking(Branch::start).await.unwrap();

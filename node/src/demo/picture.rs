@@ -2,12 +2,12 @@
 //! each school has come how far.
 
 use super::agreement::{self, Row};
-use super::cast::{CAST, CITY, LAPTOP, above};
+use super::cast::{CAST, CITY, LAPTOP, Role, above};
 use crate::label::{Arg, Lang, text, word};
 use crate::show::measure::{bytes, grouped};
 use crate::show::paint::{Paint, Tone};
 use crate::show::state::{self, LinkWord};
-use crate::show::table::{Side, Table, clip};
+use crate::show::table::{Side, Table, clip, width as table_width};
 use crate::status::Status;
 
 /// One node as the picture needs it.
@@ -23,6 +23,45 @@ pub(super) struct Seen<'a> {
     pub(super) carried: (u64, u64),
 }
 
+/// How much a picture says; less where a terminal is narrow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Detail {
+    /// Everything.
+    Full,
+    /// Not how much the lines carried.
+    Lean,
+    /// Neither that nor names.
+    Bare,
+}
+
+impl Detail {
+    /// Drops the last heading, which is that of the lines.
+    fn heads(self, mut heads: Vec<(Side, String)>) -> Table {
+        if self != Self::Full {
+            heads.pop();
+        }
+        Table::new(heads)
+    }
+
+    fn name(self, lang: Lang, role: &Role) -> String {
+        match self {
+            Self::Bare => role.name.to_owned(),
+            _ => format!("{} {}", role.name, word(lang, role.label)),
+        }
+    }
+}
+
+/// Draws with as much detail as fits into `width` columns, and clips what still does not.
+fn fitting(width: usize, draw: impl Fn(Detail) -> String) -> Vec<String> {
+    let fits = |drawn: &String| drawn.lines().all(|line| table_width(line) <= width);
+    let drawn = [Detail::Full, Detail::Lean]
+        .into_iter()
+        .map(&draw)
+        .find(fits);
+    let drawn = drawn.unwrap_or_else(|| draw(Detail::Bare));
+    drawn.lines().map(|line| clip(line, width)).collect()
+}
+
 /// Draws the tree; one line a node, none wider than `width`.
 pub(super) fn tree(
     lang: Lang,
@@ -31,6 +70,10 @@ pub(super) fn tree(
     rows: &[Row],
     width: usize,
 ) -> Vec<String> {
+    fitting(width, |detail| tree_with(lang, paint, nodes, rows, detail))
+}
+
+fn tree_with(lang: Lang, paint: Paint, nodes: &[Seen<'_>], rows: &[Row], detail: Detail) -> String {
     let heads = [
         (Side::Left, "demo-column-node"),
         (Side::Left, "demo-column-link"),
@@ -40,13 +83,13 @@ pub(super) fn tree(
         (Side::Right, "demo-column-waiting"),
         (Side::Right, "demo-column-wire"),
     ];
-    let mut table = Table::new(heads.map(|(side, key)| (side, word(lang, key))));
+    let mut table = detail.heads(heads.map(|(side, key)| (side, word(lang, key))).to_vec());
     for at in order() {
         let (Some(role), Some(seen)) = (CAST.get(at), nodes.get(at)) else {
             continue;
         };
         let link = link_word(at, seen);
-        let name = word(lang, role.label);
+        let name = detail.name(lang, role);
         let name = if seen.runs {
             name
         } else {
@@ -64,9 +107,7 @@ pub(super) fn tree(
                 paint.tint(Tone::Faint, &word(lang, "demo-starting"))
             }
             None => String::new(),
-            Some(LinkWord::Off) if seen.cut => {
-                paint.tint(Tone::Bad, &word(lang, "demo-line-cut"))
-            }
+            Some(LinkWord::Off) if seen.cut => paint.tint(Tone::Bad, &word(lang, "demo-line-cut")),
             Some(link) => paint.tint(link.tone(), &link.word(lang)),
         };
         let here: u64 = seen
@@ -101,11 +142,7 @@ pub(super) fn tree(
             wire,
         ]);
     }
-    table
-        .render(1, paint)
-        .lines()
-        .map(|line| clip(line, width))
-        .collect()
+    table.render(1, paint)
 }
 
 /// How many of a school's records a node above has, with a tick once it holds the same as the school.
@@ -185,6 +222,20 @@ pub(super) fn result(
     rows: &[Row],
     entries: &[(usize, u64)],
     nodes: &[Seen<'_>],
+    width: usize,
+) -> Vec<String> {
+    fitting(width, |detail| {
+        result_with(lang, paint, rows, entries, nodes, detail)
+    })
+}
+
+fn result_with(
+    lang: Lang,
+    paint: Paint,
+    rows: &[Row],
+    entries: &[(usize, u64)],
+    nodes: &[Seen<'_>],
+    detail: Detail,
 ) -> String {
     let heads = [
         (Side::Left, "column-unit"),
@@ -193,10 +244,10 @@ pub(super) fn result(
         (Side::Right, "demo-column-district"),
         (Side::Right, "demo-column-city"),
         (Side::Right, "demo-column-entries"),
-        (Side::Right, "demo-column-wire"),
         (Side::Left, "demo-column-agree"),
+        (Side::Right, "demo-column-wire"),
     ];
-    let mut table = Table::new(heads.map(|(side, key)| (side, word(lang, key))));
+    let mut table = detail.heads(heads.map(|(side, key)| (side, word(lang, key))).to_vec());
     let mut sums = [0_u64; 4];
     let mut entries_in_all = 0;
     let mut carried = (0, 0);
@@ -207,9 +258,8 @@ pub(super) fn result(
             above(row.school),
             Some(CITY),
         ];
-        let mut cells = vec![CAST.get(row.school).map_or_else(String::new, |role| {
-            format!("{} {}", role.name, word(lang, role.label))
-        })];
+        let role = CAST.get(row.school);
+        let mut cells = vec![role.map_or_else(String::new, |role| detail.name(lang, role))];
         for (tier, sum) in tiers.iter().zip(&mut sums) {
             let held = tier.and_then(|node| row.at(node));
             *sum += held.map_or(0, |held| held.records);
@@ -227,8 +277,8 @@ pub(super) fn result(
         cells.push(grouped(own));
         let (up, down) = nodes.get(row.school).map_or((0, 0), |seen| seen.carried);
         carried = (carried.0 + up, carried.1 + down);
-        cells.push(format!("{} / {}", bytes(up), bytes(down)));
         cells.push(verdict(lang, paint, row));
+        cells.push(format!("{} / {}", bytes(up), bytes(down)));
         table.row(cells);
     }
     let mut cells = vec![word(lang, "demo-all")];
@@ -238,6 +288,7 @@ pub(super) fn result(
         _ => grouped(*sum),
     }));
     cells.push(grouped(entries_in_all));
+    cells.push(String::new());
     cells.push(format!("{} / {}", bytes(carried.0), bytes(carried.1)));
     table.row(
         cells
@@ -369,8 +420,12 @@ mod tests {
     fn no_line_is_wider_than_the_terminal() {
         let statuses = statuses();
         for lang in Lang::ALL {
-            for room in [30, 80] {
+            for room in [30, 79] {
                 let lines = tree(lang, Paint::PLAIN, &all(&statuses), &[], room);
+                assert!(
+                    room < 79 || !lines.iter().any(|line| line.ends_with("...")),
+                    "{lines:?}"
+                );
                 assert!(lines.iter().all(|line| width(line) <= room), "{lines:?}");
             }
         }
@@ -381,7 +436,7 @@ mod tests {
         let statuses = statuses();
         let nodes = all(&statuses);
         let mut rows = rows_of(&nodes, &BTreeMap::from([(LONELY, 1_200)]));
-        let shown = result(Lang::En, Paint::PLAIN, &rows, &[(LONELY, 9)], &nodes);
+        let shown = result(Lang::En, Paint::PLAIN, &rows, &[(LONELY, 9)], &nodes, 200).join("\n");
         assert!(
             shown.contains("e86bd35c ? e86bd35c"),
             "the laptop is away: {shown}"
@@ -389,7 +444,7 @@ mod tests {
         for row in &mut rows {
             row.held.retain(|(node, _)| *node != LAPTOP);
         }
-        let shown = result(Lang::En, Paint::PLAIN, &rows, &[(LONELY, 9)], &nodes);
+        let shown = result(Lang::En, Paint::PLAIN, &rows, &[(LONELY, 9)], &nodes, 200).join("\n");
         assert!(shown.contains("e86bd35c \u{2713}"), "{shown}");
     }
 }

@@ -22,7 +22,6 @@ use crate::label::{Arg, Lang, text, word};
 use crate::request::Request;
 use crate::show::measure::millis;
 use crate::show::paint::Tone;
-use crate::show::table::clip;
 use crate::status::Status;
 
 /// Wait between two looks at all nodes.
@@ -172,8 +171,7 @@ impl Stage {
         let seen = self.seen();
         let rows = picture::rows_of(&seen, &self.expected);
         let (paint, width) = (self.screen.paint(), self.screen.width());
-        let shown = picture::result(self.lang, paint, &rows, entries, &seen);
-        let lines: Vec<String> = shown.lines().map(|line| clip(line, width)).collect();
+        let lines = picture::result(self.lang, paint, &rows, entries, &seen, width);
         self.screen.say(&lines.join("\n"));
     }
 

@@ -41,12 +41,17 @@ impl Failure {
             Self::Demo(error) => error.message(lang),
             Self::Host(error) => host_message(lang, &error),
             Self::Label(key, args) => {
-                let args: Vec<_> =
-                    args.iter().map(|(name, value)| (*name, Arg::Text(value))).collect();
+                let args: Vec<_> = args
+                    .iter()
+                    .map(|(name, value)| (*name, Arg::Text(value)))
+                    .collect();
                 text(lang, key, &args)
             }
         };
-        Refused { message, details: Vec::new() }
+        Refused {
+            message,
+            details: Vec::new(),
+        }
     }
 }
 
@@ -64,9 +69,11 @@ fn host_message(lang: Lang, error: &HostError) -> String {
             text(lang, "error-home-exposed", &[("path", Arg::Text(&path))])
         }
         HostError::NoAddress => text(lang, "error-no-address", &[]),
-        HostError::Connect(why) => {
-            text(lang, "error-unreached", &[("why", Arg::Text(&why.to_string()))])
-        }
+        HostError::Connect(why) => text(
+            lang,
+            "error-unreached",
+            &[("why", Arg::Text(&why.to_string()))],
+        ),
         other => other.to_string(),
     }
 }
@@ -110,14 +117,25 @@ mod tests {
         for lang in Lang::ALL {
             let failure = Failure::from(HomeError::Missing { dir: "here".into() });
             let said = failure.refused(lang).message;
-            assert!(said.contains("here") && said.contains("sanji init"), "{said}");
+            assert!(
+                said.contains("here") && said.contains("sanji init"),
+                "{said}"
+            );
         }
     }
 
     #[test]
     fn a_label_takes_its_arguments() {
         let failure = Failure::label("error-tier-unknown").with("tier", "province");
-        assert_eq!(failure.refused(Lang::En).message, "Tier province is not among the tiers.");
-        assert!(Failure::from(NotAToken).refused(Lang::En).message.contains("sanji1."));
+        assert_eq!(
+            failure.refused(Lang::En).message,
+            "Tier province is not among the tiers."
+        );
+        assert!(
+            Failure::from(NotAToken)
+                .refused(Lang::En)
+                .message
+                .contains("sanji1.")
+        );
     }
 }

@@ -39,7 +39,11 @@ pub(super) fn headline(lang: Lang, status: &Status) -> (Tone, String) {
     let mut tone = uplink.map_or(Tone::Good, LinkWord::tone);
     // A root with units below has nothing to say about what is above it.
     let is_top = uplink.is_none() && !status.children.is_empty();
-    let mut said = if is_top { Vec::new() } else { vec![upward(lang, status, uplink)] };
+    let mut said = if is_top {
+        Vec::new()
+    } else {
+        vec![upward(lang, status, uplink)]
+    };
     let words: Vec<LinkWord> = status.children.iter().map(state::of_child).collect();
     let off = words
         .iter()

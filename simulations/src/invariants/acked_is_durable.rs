@@ -22,20 +22,23 @@ impl AckedIsDurable {
         place: (LogId, u64),
         hash: Hash,
     ) -> Result<(), Broken> {
-        if self.promises.get(&machine).and_then(|made| made.get(&place)) == Some(&hash) {
+        if self
+            .promises
+            .get(&machine)
+            .and_then(|made| made.get(&place))
+            == Some(&hash)
+        {
             return Ok(());
         }
         check(view, machine, what, place, hash)?;
-        self.promises.entry(machine).or_default().insert(place, hash);
+        self.promises
+            .entry(machine)
+            .or_default()
+            .insert(place, hash);
         Ok(())
     }
 
-    fn sent(
-        &mut self,
-        view: &View<'_>,
-        machine: usize,
-        message: &Message,
-    ) -> Result<(), Broken> {
+    fn sent(&mut self, view: &View<'_>, machine: usize, message: &Message) -> Result<(), Broken> {
         match message {
             Message::Heads(_, _, heads, _) => {
                 for head in heads {
@@ -72,7 +75,10 @@ fn check(
 ) -> Result<(), Broken> {
     let (log, seq_num) = place;
     let disk = &view.machines[machine].disk;
-    let held = disk.entries.get(&place).and_then(|bytes| envelope_hash(bytes));
+    let held = disk
+        .entries
+        .get(&place)
+        .and_then(|bytes| envelope_hash(bytes));
     if held == Some(hash) {
         return Ok(());
     }
@@ -85,7 +91,9 @@ fn check(
 /// Returns the identity of an entry: the hash of its envelope, the first byte string of two.
 pub(super) fn envelope_hash(bytes: &[u8]) -> Option<Hash> {
     let mut d = minicbor::Decoder::new(bytes);
-    (d.array().ok()? == Some(2)).then(|| d.bytes().ok().map(Hash::of)).flatten()
+    (d.array().ok()? == Some(2))
+        .then(|| d.bytes().ok().map(Hash::of))
+        .flatten()
 }
 
 impl Invariant for AckedIsDurable {
@@ -95,14 +103,31 @@ impl Invariant for AckedIsDurable {
 
     fn see(&mut self, view: &View<'_>, seen: &Seen) -> Result<(), Broken> {
         match seen {
-            Seen::Acked { machine, log, seq_num, hash } => {
-                self.promise(view, *machine, "an acknowledgement", (*log, *seq_num), *hash)
-            }
-            Seen::Sent { machine, message, .. } => self.sent(view, *machine, message),
+            Seen::Acked {
+                machine,
+                log,
+                seq_num,
+                hash,
+            } => self.promise(
+                view,
+                *machine,
+                "an acknowledgement",
+                (*log, *seq_num),
+                *hash,
+            ),
+            Seen::Sent {
+                machine, message, ..
+            } => self.sent(view, *machine, message),
             Seen::Crashed { machine, .. } | Seen::Opened { machine } => {
                 let promised = self.promises.get(machine).into_iter().flatten();
                 for (place, hash) in promised {
-                    check(view, *machine, "a promise made before the crash", *place, *hash)?;
+                    check(
+                        view,
+                        *machine,
+                        "a promise made before the crash",
+                        *place,
+                        *hash,
+                    )?;
                 }
                 Ok(())
             }

@@ -26,14 +26,21 @@ impl AppendOnly {
         let shadow = self.shadows.entry(machine).or_default();
         for entry in &batch.entries {
             let place = (entry.log(), entry.seq_num());
-            let name = format!("machine {machine}, log {} entry {}", place.0.short(), place.1);
+            let name = format!(
+                "machine {machine}, log {} entry {}",
+                place.0.short(),
+                place.1
+            );
             if let Some(before) = shadow.entries.get(&place)
                 && before[..] != *entry.bytes()
             {
                 return Err(Broken(format!("{name}: replaced by another one")));
             }
             if let Some(back) = place.1.checked_sub(1) {
-                let before = shadow.entries.get(&(place.0, back)).and_then(|b| envelope_hash(b));
+                let before = shadow
+                    .entries
+                    .get(&(place.0, back))
+                    .and_then(|b| envelope_hash(b));
                 if before.is_none() || before != entry.header().backlink {
                     return Err(Broken(format!("{name}: does not follow the one before it")));
                 }
@@ -48,10 +55,14 @@ impl AppendOnly {
             let name = format!("machine {machine}, log {}", log.short());
             let newest = shadow.entries.get(&(log, state.head.seq_num));
             if newest.and_then(|bytes| envelope_hash(bytes)) != Some(state.head.hash) {
-                return Err(Broken(format!("{name}: its state names a head that is not stored")));
+                return Err(Broken(format!(
+                    "{name}: its state names a head that is not stored"
+                )));
             }
             if let Some(before) = shadow.states.get(&log) {
-                let raised = before.forked.is_some_and(|known| state.forked.is_none_or(|n| n > known));
+                let raised = before
+                    .forked
+                    .is_some_and(|known| state.forked.is_none_or(|n| n > known));
                 if before.head.seq_num > state.head.seq_num || raised {
                     return Err(Broken(format!("{name}: its state went back")));
                 }
@@ -62,7 +73,9 @@ impl AppendOnly {
     }
 
     fn compare(&self, view: &View<'_>, machine: usize) -> Result<(), Broken> {
-        let Some(shadow) = self.shadows.get(&machine) else { return Ok(()) };
+        let Some(shadow) = self.shadows.get(&machine) else {
+            return Ok(());
+        };
         let disk = &view.machines[machine].disk;
         for ((log, seq_num), bytes) in &shadow.entries {
             let name = || format!("machine {machine}, log {} entry {seq_num}", log.short());
@@ -73,7 +86,9 @@ impl AppendOnly {
             }
         }
         if disk.entries.len() != shadow.entries.len() {
-            return Err(Broken(format!("machine {machine}: entries nobody committed")));
+            return Err(Broken(format!(
+                "machine {machine}: entries nobody committed"
+            )));
         }
         Ok(())
     }
@@ -88,7 +103,9 @@ impl Invariant for AppendOnly {
         match seen {
             Seen::Durable { machine, batch } => self.take(view, *machine, batch),
             Seen::Crashed { machine, survived } => {
-                survived.iter().try_for_each(|batch| self.take(view, *machine, batch))?;
+                survived
+                    .iter()
+                    .try_for_each(|batch| self.take(view, *machine, batch))?;
                 self.compare(view, *machine)
             }
             Seen::RolledBack { machine } => {

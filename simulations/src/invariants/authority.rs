@@ -32,9 +32,9 @@ impl Invariant for Authority {
     fn see(&mut self, view: &View<'_>, seen: &Seen) -> Result<(), Broken> {
         match seen {
             Seen::Durable { machine, batch } => judge(view, *machine, batch),
-            Seen::Crashed { machine, survived } => {
-                survived.iter().try_for_each(|batch| judge(view, *machine, batch))
-            }
+            Seen::Crashed { machine, survived } => survived
+                .iter()
+                .try_for_each(|batch| judge(view, *machine, batch)),
             _ => Ok(()),
         }
     }

@@ -39,7 +39,9 @@ impl Invariant for Autonomy {
                 self.waiting.retain(|(at, _), _| at != machine);
             }
             Seen::Denied { machine, reason } => {
-                return Err(Broken(format!("machine {machine} refused a write: {reason}")));
+                return Err(Broken(format!(
+                    "machine {machine} refused a write: {reason}"
+                )));
             }
             _ => {}
         }
@@ -47,11 +49,18 @@ impl Invariant for Autonomy {
     }
 
     fn step(&mut self, view: &View<'_>) -> Result<(), Broken> {
-        if self.oldest.is_none_or(|oldest| oldest + ACK_MAX_MS >= view.now) {
+        if self
+            .oldest
+            .is_none_or(|oldest| oldest + ACK_MAX_MS >= view.now)
+        {
             return Ok(());
         }
         self.oldest = self.waiting.values().min().copied();
-        match self.waiting.iter().find(|(_, asked)| *asked + ACK_MAX_MS < view.now) {
+        match self
+            .waiting
+            .iter()
+            .find(|(_, asked)| *asked + ACK_MAX_MS < view.now)
+        {
             None => Ok(()),
             Some(((machine, _), asked)) => Err(Broken(format!(
                 "machine {machine} has not acknowledged a write for {} ms",
@@ -63,9 +72,9 @@ impl Invariant for Autonomy {
     fn converged(&mut self, _view: &View<'_>) -> Result<(), Broken> {
         match self.waiting.keys().next() {
             None => Ok(()),
-            Some((machine, _)) => {
-                Err(Broken(format!("machine {machine} never acknowledged a write")))
-            }
+            Some((machine, _)) => Err(Broken(format!(
+                "machine {machine} never acknowledged a write"
+            ))),
         }
     }
 }

@@ -19,7 +19,10 @@ fn holding<'a>(states: impl Iterator<Item = &'a LogState>) -> Holding {
     states
         .map(|state| {
             let head = (state.head.seq_num, state.head.hash);
-            (state.key.id(), (state.forked, state.forked.is_none().then_some(head)))
+            (
+                state.key.id(),
+                (state.forked, state.forked.is_none().then_some(head)),
+            )
         })
         .collect()
 }
@@ -28,17 +31,25 @@ fn holding<'a>(states: impl Iterator<Item = &'a LogState>) -> Holding {
 fn equal_documents(view: &View<'_>) -> Result<(), Broken> {
     let mut shown: BTreeMap<(Source, Holding), (usize, Hash)> = BTreeMap::new();
     for (index, machine) in view.machines.iter().enumerate() {
-        let Some(running) = &machine.running else { continue };
+        let Some(running) = &machine.running else {
+            continue;
+        };
         if machine.disk.waiting() > 0 {
             continue;
         }
         let states: Vec<LogState> = running.replica.logs().map(|(_, state)| state).collect();
         let sources: BTreeSet<Source> = states.iter().map(|state| Source::of(&state.key)).collect();
         for source in sources {
-            let held = holding(states.iter().filter(|state| Source::of(&state.key) == source));
+            let held = holding(
+                states
+                    .iter()
+                    .filter(|state| Source::of(&state.key) == source),
+            );
             // Below a fork all have the same entries, so the documents are equal there too.
             let digest = running.projection.digest(&source);
-            let first = shown.entry((source.clone(), held)).or_insert((index, digest));
+            let first = shown
+                .entry((source.clone(), held))
+                .or_insert((index, digest));
             if first.1 != digest {
                 return Err(Broken(format!(
                     "machines {} and {index} hold the same entries of {source:?} and show different documents",
@@ -84,7 +95,9 @@ fn exact_holders(view: &View<'_>) -> Result<(), Broken> {
                 }
                 Some(held) if held.forked != wanted.forked => {
                     let (a, b) = (held.forked, wanted.forked);
-                    return Err(Broken(format!("{name}: forked at {a:?}, elsewhere at {b:?}")));
+                    return Err(Broken(format!(
+                        "{name}: forked at {a:?}, elsewhere at {b:?}"
+                    )));
                 }
                 Some(held) if wanted.forked.is_none() && held.head != wanted.head => {
                     let (a, b) = (held.head.seq_num, wanted.head.seq_num);
@@ -99,19 +112,28 @@ fn exact_holders(view: &View<'_>) -> Result<(), Broken> {
 
 /// What production code compares is equal too: the digests over what two machines share.
 fn equal_digests(view: &View<'_>) -> Result<(), Broken> {
-    let up: Vec<_> = view.machines.iter().enumerate().filter(|(_, m)| !m.retired).collect();
+    let up: Vec<_> = view
+        .machines
+        .iter()
+        .enumerate()
+        .filter(|(_, m)| !m.retired)
+        .collect();
     for (a, one) in &up {
         for (b, two) in &up {
-            let related = one.unit == two.unit
-                || view.topology.units[one.unit].parent == Some(two.unit);
-            let (Some(left), Some(right)) = (&one.running, &two.running) else { continue };
+            let related =
+                one.unit == two.unit || view.topology.units[one.unit].parent == Some(two.unit);
+            let (Some(left), Some(right)) = (&one.running, &two.running) else {
+                continue;
+            };
             if a >= b || !related {
                 continue;
             }
             let unit = &view.topology.units[one.unit].id;
             let upper = &view.topology.units[two.unit].id;
             if left.replica.digest(unit, upper).root() != right.replica.digest(unit, upper).root() {
-                return Err(Broken(format!("the digests of machines {a} and {b} differ")));
+                return Err(Broken(format!(
+                    "the digests of machines {a} and {b} differ"
+                )));
             }
         }
     }
@@ -122,7 +144,9 @@ fn equal_digests(view: &View<'_>) -> Result<(), Broken> {
 fn receipts_cover(view: &View<'_>) -> Result<(), Broken> {
     for link in &view.topology.links {
         let (lower, upper) = (&view.machines[link.dialer], &view.machines[link.acceptor]);
-        let Some(running) = &lower.running else { continue };
+        let Some(running) = &lower.running else {
+            continue;
+        };
         if lower.unit == upper.unit || lower.retired {
             continue;
         }
@@ -139,8 +163,8 @@ fn receipts_cover(view: &View<'_>) -> Result<(), Broken> {
                     .replica
                     .receipts()
                     .find(|r| &r.issuer == issuer && r.unit == state.key.unit);
-                let line = receipt
-                    .and_then(|r| r.heads.iter().find(|head| head.log == state.key.id()));
+                let line =
+                    receipt.and_then(|r| r.heads.iter().find(|head| head.log == state.key.id()));
                 if line.is_none_or(|line| line.hash != state.head.hash) {
                     return Err(Broken(format!(
                         "machine {} of {} has no receipt of {issuer} for entry {} of its log {} ({}, \
@@ -150,7 +174,11 @@ fn receipts_cover(view: &View<'_>) -> Result<(), Broken> {
                         state.head.seq_num,
                         state.key.id().short(),
                         state.key.reach,
-                        state.key.period.map(|period| period.to_string()).unwrap_or_default(),
+                        state
+                            .key
+                            .period
+                            .map(|period| period.to_string())
+                            .unwrap_or_default(),
                         receipt.map(|r| (r.time_ms, r.heads.len(), line.map(|line| line.seq_num))),
                     )));
                 }

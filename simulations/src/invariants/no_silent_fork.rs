@@ -32,17 +32,34 @@ impl NoSilentFork {
     fn judge(&self, view: &View<'_>, machine: usize, place: (LogId, u64)) -> Result<(), Broken> {
         let (log, seq_num) = place;
         let state = &view.machines[machine];
-        let Some(running) = &state.running else { return Ok(()) };
-        let held = state.disk.entries.get(&place).and_then(|bytes| envelope_hash(bytes));
-        let handed = self.handed.get(&machine).and_then(|handed| handed.get(&place));
-        let others = handed.into_iter().flatten().filter(|hash| Some(**hash) != held).count();
+        let Some(running) = &state.running else {
+            return Ok(());
+        };
+        let held = state
+            .disk
+            .entries
+            .get(&place)
+            .and_then(|bytes| envelope_hash(bytes));
+        let handed = self
+            .handed
+            .get(&machine)
+            .and_then(|handed| handed.get(&place));
+        let others = handed
+            .into_iter()
+            .flatten()
+            .filter(|hash| Some(**hash) != held)
+            .count();
         if held.is_none() || others == 0 {
             return Ok(());
         }
         let known = running.replica.log(log);
         let said = self.fresh.get(&machine).and_then(|fresh| fresh.get(&log));
         let is_said = said.is_some_and(|lowest| *lowest <= seq_num);
-        if !is_said && known.as_ref().is_none_or(|known| known.is_effective(seq_num)) {
+        if !is_said
+            && known
+                .as_ref()
+                .is_none_or(|known| known.is_effective(seq_num))
+        {
             return Err(Broken(format!(
                 "machine {machine} has two entries at position {seq_num} of log {} and is silent; it \
                  knows {:?}",
@@ -54,21 +71,37 @@ impl NoSilentFork {
     }
 
     fn durable(&mut self, machine: usize, batch: &Batch) {
-        let places = batch.entries.iter().map(|entry| (entry.log(), entry.seq_num()));
+        let places = batch
+            .entries
+            .iter()
+            .map(|entry| (entry.log(), entry.seq_num()));
         self.doubtful.extend(places.map(|place| (machine, place)));
     }
 
     /// Every forked log was reported, and nothing from the fork on is in the documents.
     fn effects(&self, view: &View<'_>, machine: usize) -> Result<(), Broken> {
-        let Some(running) = &view.machines[machine].running else { return Ok(()) };
+        let Some(running) = &view.machines[machine].running else {
+            return Ok(());
+        };
         for (log, state) in running.replica.logs() {
             let Some(fork) = state.forked else { continue };
             let name = format!("machine {machine}, log {}", log.short());
-            if !self.reported.get(&machine).is_some_and(|reported| reported.contains(&log)) {
+            if !self
+                .reported
+                .get(&machine)
+                .is_some_and(|reported| reported.contains(&log))
+            {
                 return Err(Broken(format!("{name}: forked, and never reported")));
             }
-            if running.projection.next.get(&log).is_some_and(|next| *next > fork) {
-                return Err(Broken(format!("{name}: an entry after the fork is in effect")));
+            if running
+                .projection
+                .next
+                .get(&log)
+                .is_some_and(|next| *next > fork)
+            {
+                return Err(Broken(format!(
+                    "{name}: an entry after the fork is in effect"
+                )));
             }
         }
         Ok(())
@@ -82,27 +115,43 @@ impl Invariant for NoSilentFork {
 
     fn see(&mut self, view: &View<'_>, seen: &Seen) -> Result<(), Broken> {
         match seen {
-            Seen::Took { machine, from, entries, .. } => {
+            Seen::Took {
+                machine,
+                from,
+                entries,
+                ..
+            } => {
                 let unit = view.machines[*machine].unit;
                 for entry in entries {
                     let holders = view.topology.holders(entry.key());
                     let certified = view.topology.certified_for(entry.key().author);
-                    let entitled = certified.is_some()
-                        && certified == view.topology.unit(&entry.key().unit);
-                    let travels = holders.contains(&unit)
-                        && from.is_some_and(|from| holders.contains(&from));
-                    let known = view.machines[*machine].running.as_ref().is_some_and(|running| {
-                        running.replica.trust().node(entry.key().author).is_some()
-                    });
+                    let entitled =
+                        certified.is_some() && certified == view.topology.unit(&entry.key().unit);
+                    let travels =
+                        holders.contains(&unit) && from.is_some_and(|from| holders.contains(&from));
+                    let known = view.machines[*machine]
+                        .running
+                        .as_ref()
+                        .is_some_and(|running| {
+                            running.replica.trust().node(entry.key().author).is_some()
+                        });
                     if entitled && travels && known {
                         self.hand(*machine, entry);
                     }
                 }
                 Ok(())
             }
-            Seen::Told { machine, report: Report::Forked { log, seq_num, .. } } => {
+            Seen::Told {
+                machine,
+                report: Report::Forked { log, seq_num, .. },
+            } => {
                 self.reported.entry(*machine).or_default().insert(*log);
-                let fresh = self.fresh.entry(*machine).or_default().entry(*log).or_insert(*seq_num);
+                let fresh = self
+                    .fresh
+                    .entry(*machine)
+                    .or_default()
+                    .entry(*log)
+                    .or_insert(*seq_num);
                 *fresh = (*fresh).min(*seq_num);
                 Ok(())
             }
@@ -136,7 +185,9 @@ impl Invariant for NoSilentFork {
 
     fn step(&mut self, view: &View<'_>) -> Result<(), Broken> {
         let doubtful = std::mem::take(&mut self.doubtful);
-        doubtful.iter().try_for_each(|(machine, place)| self.judge(view, *machine, *place))
+        doubtful
+            .iter()
+            .try_for_each(|(machine, place)| self.judge(view, *machine, *place))
     }
 
     fn quiet(&mut self, view: &View<'_>) -> Result<(), Broken> {

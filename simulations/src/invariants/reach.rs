@@ -16,7 +16,9 @@ pub(super) struct Reach {
 impl Reach {
     fn learn(&mut self, view: &View<'_>, key: &LogKey) -> LogId {
         let log = key.id();
-        self.holders.entry(log).or_insert_with(|| view.topology.holders(key));
+        self.holders
+            .entry(log)
+            .or_insert_with(|| view.topology.holders(key));
         log
     }
 
@@ -26,10 +28,18 @@ impl Reach {
         if allowed {
             return Ok(());
         }
-        Err(Broken(format!("{what} of log {} went to unit {to:?}, of {holders:?}", log.short())))
+        Err(Broken(format!(
+            "{what} of log {} went to unit {to:?}, of {holders:?}",
+            log.short()
+        )))
     }
 
-    fn sent(&mut self, view: &View<'_>, to: Option<usize>, message: &Message) -> Result<(), Broken> {
+    fn sent(
+        &mut self,
+        view: &View<'_>,
+        to: Option<usize>,
+        message: &Message,
+    ) -> Result<(), Broken> {
         match message {
             Message::Hello(_) | Message::Refused(_) => Ok(()),
             _ if to.is_none() => Err(Broken(format!("a stranger was sent a {}", message.name()))),
@@ -38,14 +48,16 @@ impl Reach {
                 self.entry(view, to, first)?;
                 self.entry(view, to, second)
             }
-            Message::Heads(_, _, heads, _) => {
-                heads.iter().try_for_each(|head| self.allow(head.log, to, "a head"))
-            }
+            Message::Heads(_, _, heads, _) => heads
+                .iter()
+                .try_for_each(|head| self.allow(head.log, to, "a head")),
             Message::Receipt(bytes) => {
                 let signed = Signed::<Receipt>::from_bytes(bytes.to_vec());
                 let receipt = signed.ok().and_then(|signed| signed.verify().ok());
                 let heads = receipt.map(|r| r.into_value().heads).unwrap_or_default();
-                heads.iter().try_for_each(|head| self.allow(head.log, to, "a receipt"))
+                heads
+                    .iter()
+                    .try_for_each(|head| self.allow(head.log, to, "a receipt"))
             }
             Message::Summary(..) | Message::Digest(..) => Ok(()),
         }

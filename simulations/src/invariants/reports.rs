@@ -36,11 +36,18 @@ impl Invariant for Reports {
             Seen::Told { machine, report } if !is_explained(view, *machine, report) => {
                 Err(Broken(format!("machine {machine} reported {report:?}")))
             }
-            Seen::Closed { machine, honest: true, misbehaved, reason } => {
+            Seen::Closed {
+                machine,
+                honest: true,
+                misbehaved,
+                reason,
+            } => {
                 let known = ["another session", "disk is full", "new epoch"];
                 let expected = known.iter().any(|known| reason.contains(known));
                 if *misbehaved || !expected {
-                    return Err(Broken(format!("machine {machine} closed a session: {reason}")));
+                    return Err(Broken(format!(
+                        "machine {machine} closed a session: {reason}"
+                    )));
                 }
                 Ok(())
             }
@@ -54,7 +61,9 @@ impl Invariant for Reports {
             if view.doubled.is_empty()
                 && let Some(problem) = problems.into_iter().next()
             {
-                return Err(Broken(format!("machine {index} could not project: {problem}")));
+                return Err(Broken(format!(
+                    "machine {index} could not project: {problem}"
+                )));
             }
         }
         Ok(())

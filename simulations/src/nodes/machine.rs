@@ -108,12 +108,18 @@ impl Machine {
 
     /// Puts the statements that came with the enrolment on a fresh disk.
     pub(super) async fn install(&self, statements: &[(Domain, Vec<u8>)]) {
-        let schema = Schema::open(Arc::new(self.disk.open())).await.expect("a fresh disk opens");
+        let schema = Schema::open(Arc::new(self.disk.open()))
+            .await
+            .expect("a fresh disk opens");
         let mut batch = Batch::new();
         for (domain, bytes) in statements {
             Schema::put_statement(&mut batch, domain.tag(), bytes);
         }
-        schema.kv().commit(batch).await.expect("a fresh disk takes writes");
+        schema
+            .kv()
+            .commit(batch)
+            .await
+            .expect("a fresh disk takes writes");
     }
 
     /// Starts a process on what the disk holds.
@@ -126,7 +132,9 @@ impl Machine {
         self.boots += 1;
         let clock = self.wall.boot();
         let store: Arc<dyn Kv> = Arc::new(self.disk.open());
-        let schema = Schema::open(store).await.map_err(|error| error.to_string())?;
+        let schema = Schema::open(store)
+            .await
+            .map_err(|error| error.to_string())?;
         let mut own = [0; 32];
         own[..8].copy_from_slice(&seed.to_be_bytes());
         own[8..16].copy_from_slice(&self.boots.to_be_bytes());
@@ -134,7 +142,9 @@ impl Machine {
         let mut options = TransportOptions::default();
         options.rng_seed = Some(own);
         let runtime = NodeRuntime::new();
-        let socket = network.bind(self.address).map_err(|error| error.to_string())?;
+        let socket = network
+            .bind(self.address)
+            .map_err(|error| error.to_string())?;
         let transport = Transport::from_socket(
             socket,
             Arc::new(runtime.clone()),
@@ -159,7 +169,11 @@ impl Machine {
             let how = how.map_or_else(|error| error.to_string(), |()| "stopped".to_owned());
             *end.lock().unwrap_or_else(PoisonError::into_inner) = Some(how);
         });
-        self.process = Some(Process { runtime, node, ended });
+        self.process = Some(Process {
+            runtime,
+            node,
+            ended,
+        });
         Ok(())
     }
 
@@ -179,7 +193,11 @@ impl Machine {
     /// Returns how the process ended by itself, which none may.
     pub(super) fn ended(&self) -> Option<String> {
         let process = self.process.as_ref()?;
-        process.ended.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        process
+            .ended
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     pub(super) fn key(&self) -> keys::NodeKey {

@@ -47,9 +47,12 @@ pub(super) async fn run(seed: u64, options: Options) -> Outcome {
     let mut world = World::make(seed, options).await;
     let failure = match world.live().await {
         Ok(()) => None,
-        Err((check, what)) => {
-            Some(Failure { check, step: world.step, at_ms: world.now_ms(), what })
-        }
+        Err((check, what)) => Some(Failure {
+            check,
+            step: world.step,
+            at_ms: world.now_ms(),
+            what,
+        }),
     };
     let trace = world.network.trace().to_bytes();
     world.log.update(&trace);
@@ -57,7 +60,13 @@ pub(super) async fn run(seed: u64, options: Options) -> Outcome {
     for machine in &mut world.machines {
         machine.crash(&world.network).await;
     }
-    Outcome { seed, steps: world.step, simulated_ms, trace: world.log.finish(), failure }
+    Outcome {
+        seed,
+        steps: world.step,
+        simulated_ms,
+        trace: world.log.finish(),
+        failure,
+    }
 }
 
 pub(super) type Checked = Result<(), (&'static str, String)>;
@@ -104,7 +113,10 @@ impl World {
                 self.announce(index).await?;
             }
         }
-        let steps = self.options.steps.unwrap_or_else(|| 15 + self.draw.below(25));
+        let steps = self
+            .options
+            .steps
+            .unwrap_or_else(|| 15 + self.draw.below(25));
         for _ in 0..steps {
             self.step += 1;
             self.act().await?;
@@ -175,7 +187,9 @@ impl World {
     }
 
     async fn record(&mut self) -> Checked {
-        let Some(index) = self.school() else { return Ok(()) };
+        let Some(index) = self.school() else {
+            return Ok(());
+        };
         let count = 1 + self.draw.below(30);
         let mut rows = Vec::new();
         let mut ids = Vec::new();
@@ -183,17 +197,31 @@ impl World {
             self.serial += 1;
             let subject = format!("G{:04}", self.draw.below(12));
             let fields = self.fields(&subject, self.serial);
-            let unit = self.machines[index].role.unit.parse().expect("simulated ids are valid");
+            let unit = self.machines[index]
+                .role
+                .unit
+                .parse()
+                .expect("simulated ids are valid");
             let bytes = tiers::fields_bytes(&fields);
-            ids.push(RecordId::derive(&unit, self.kind.id(), Some(self.period), &bytes, 0));
+            ids.push(RecordId::derive(
+                &unit,
+                self.kind.id(),
+                Some(self.period),
+                &bytes,
+                0,
+            ));
             rows.push(NewRecord { subject, fields });
         }
-        let Some(node) = self.machines[index].node().cloned() else { return Ok(()) };
+        let Some(node) = self.machines[index].node().cloned() else {
+            return Ok(());
+        };
         let file = Hash::of(&self.serial.to_be_bytes());
-        let import =
-            records::import(&node, self.kind.clone(), self.period, rows, file, |_, _| {});
+        let import = records::import(&node, self.kind.clone(), self.period, rows, file, |_, _| {});
         match tokio::time::timeout(WRITE_LIMIT, import).await {
-            Err(_) => Err(("autonomy", format!("an import took more than {WRITE_LIMIT:?}"))),
+            Err(_) => Err((
+                "autonomy",
+                format!("an import took more than {WRITE_LIMIT:?}"),
+            )),
             Ok(Err(error)) => Err(("autonomy", error.to_string())),
             Ok(Ok(done)) => {
                 let unit = self.machines[index].role.unit.clone();
@@ -216,13 +244,20 @@ impl World {
                 fields.insert(field.number, value);
             }
         }
-        fields.extend(self.kind.context(&"s".parse().expect("an id"), Some(self.period)));
+        fields.extend(
+            self.kind
+                .context(&"s".parse().expect("an id"), Some(self.period)),
+        );
         fields
     }
 
     async fn edit(&mut self) -> Checked {
-        let Some(index) = self.school() else { return Ok(()) };
-        let Some(node) = self.machines[index].node().cloned() else { return Ok(()) };
+        let Some(index) = self.school() else {
+            return Ok(());
+        };
+        let Some(node) = self.machines[index].node().cloned() else {
+            return Ok(());
+        };
         let unit = self.machines[index].role.unit.clone();
         let records = self.promises.recorded_at(&unit, index);
         let at = self.draw.below(records.len().max(1) as u64);
@@ -237,11 +272,18 @@ impl World {
         let change = [("title".to_owned(), text.clone())].into();
         let edit = records::edit(&node, self.period, &subject, record, &change);
         match tokio::time::timeout(WRITE_LIMIT, edit).await {
-            Err(_) => Err(("autonomy", format!("an edit took more than {WRITE_LIMIT:?}"))),
+            Err(_) => Err((
+                "autonomy",
+                format!("an edit took more than {WRITE_LIMIT:?}"),
+            )),
             Ok(Err(error)) => Err(("autonomy", error.to_string())),
             Ok(Ok(())) => {
-                let title = self.kind.field_by_name("title").map_or(0, |field| field.number);
-                self.promises.edited(record, title, index, Value::Text(text));
+                let title = self
+                    .kind
+                    .field_by_name("title")
+                    .map_or(0, |field| field.number);
+                self.promises
+                    .edited(record, title, index, Value::Text(text));
                 Ok(())
             }
         }
@@ -259,7 +301,10 @@ impl World {
     fn check_running(&self) -> Checked {
         for machine in &self.machines {
             if let Some(how) = machine.ended() {
-                return Err(("no process ends by itself", format!("{}: {how}", machine.role.name)));
+                return Err((
+                    "no process ends by itself",
+                    format!("{}: {how}", machine.role.name),
+                ));
             }
         }
         Ok(())
@@ -339,31 +384,48 @@ fn enrol(seed: u64, roles: Vec<Role>) -> (Vec<Machine>, Papers) {
     let federation = Federation {
         origin: "sanji.simulated".to_owned(),
         version: 1,
-        tiers: ["school", "district", "city"].map(|t| t.parse().expect("a tier")).to_vec(),
+        tiers: ["school", "district", "city"]
+            .map(|t| t.parse().expect("a tier"))
+            .to_vec(),
         root: "city".parse().expect("an id"),
         tier: "city".parse().expect("a tier"),
         name: "city".to_owned(),
         created: 0,
     };
-    let kind = KindStatement { unit: "city".parse().expect("an id"), text: KIND.to_owned() };
+    let kind = KindStatement {
+        unit: "city".parse().expect("an id"),
+        text: KIND.to_owned(),
+    };
     let mut statements = vec![
-        (Domain::Federation, Signed::sign(&federation, &root_secret).bytes().to_vec()),
-        (Domain::Kind, Signed::sign(&kind, &root_secret).bytes().to_vec()),
+        (
+            Domain::Federation,
+            Signed::sign(&federation, &root_secret).bytes().to_vec(),
+        ),
+        (
+            Domain::Kind,
+            Signed::sign(&kind, &root_secret).bytes().to_vec(),
+        ),
     ];
     let mut unit_secrets: Vec<Secret> = Vec::new();
     let mut unit_chains: Vec<Vec<Signed<keys::Certificate>>> = Vec::new();
     for role in &roles {
         let (secret, chain) = match role.parent {
             None => (root_secret.duplicate(), Vec::new()),
-            Some(parent) if role.laptop => {
-                (unit_secrets[parent].duplicate(), unit_chains[parent].clone())
-            }
+            Some(parent) if role.laptop => (
+                unit_secrets[parent].duplicate(),
+                unit_chains[parent].clone(),
+            ),
             Some(parent) => {
                 let secret = Secret::generate(&mut rng);
                 let subject = Subject::Unit(secret.unit_key());
                 let issuer = &roles[parent].unit;
-                let leaf =
-                    certificate(subject, &role.unit, role.tier, issuer, &unit_secrets[parent]);
+                let leaf = certificate(
+                    subject,
+                    &role.unit,
+                    role.tier,
+                    issuer,
+                    &unit_secrets[parent],
+                );
                 let mut chain = vec![leaf];
                 chain.extend(unit_chains[parent].iter().cloned());
                 (secret, chain)
@@ -386,7 +448,11 @@ fn enrol(seed: u64, roles: Vec<Role>) -> (Vec<Machine>, Papers) {
             .collect();
         if !children.is_empty() {
             let unit = role.unit.parse().expect("an id");
-            let roster = Roster { unit, version: 1, children };
+            let roster = Roster {
+                unit,
+                version: 1,
+                children,
+            };
             let bytes = Signed::sign(&roster, &unit_secrets[index]).bytes().to_vec();
             statements.push((Domain::Roster, bytes));
         }
@@ -395,7 +461,13 @@ fn enrol(seed: u64, roles: Vec<Role>) -> (Vec<Machine>, Papers) {
     for (index, role) in roles.into_iter().enumerate() {
         let secret = Secret::generate(&mut rng);
         let subject = Subject::Node(secret.node_key());
-        let leaf = certificate(subject, &role.unit, role.tier, &role.unit, &unit_secrets[index]);
+        let leaf = certificate(
+            subject,
+            &role.unit,
+            role.tier,
+            &role.unit,
+            &unit_secrets[index],
+        );
         let mut chain = vec![leaf];
         chain.extend(unit_chains[index].iter().cloned());
         let chain = Chain::new(chain).expect("short chains");
@@ -418,7 +490,9 @@ fn enrol(seed: u64, roles: Vec<Role>) -> (Vec<Machine>, Papers) {
 impl World {
     /// Announces the kind once more as an entry, so that statements travel too.
     pub(super) async fn announce(&self, index: usize) -> Checked {
-        let Some(node) = self.machines[index].node() else { return Ok(()) };
+        let Some(node) = self.machines[index].node() else {
+            return Ok(());
+        };
         let is_root = self.machines[index].role.parent.is_none();
         for (domain, bytes) in node.registry().statements() {
             if domain == Domain::Kind {

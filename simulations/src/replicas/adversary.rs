@@ -5,8 +5,8 @@ use super::network::Party;
 use super::world::{Event, World};
 use crate::rng::Rng;
 use federation_protocol::{
-    CHAIN_TAG, Child, Draft, HeadItem, Hello, Hlc, LogId, LogKey, Message, PROTOCOL_VERSION, Part, Period,
-    Reach, Receipt, ReceiptHead, Step, limits,
+    CHAIN_TAG, Child, Draft, HeadItem, Hello, Hlc, LogId, LogKey, Message, PROTOCOL_VERSION, Part,
+    Period, Reach, Receipt, ReceiptHead, Step, limits,
 };
 use keys::{Chain, Hash, NodeKey, Secret, Signed, StoreEpoch, UnitId};
 use std::collections::VecDeque;
@@ -42,7 +42,10 @@ struct Insider<'a> {
 impl Insider<'_> {
     fn draft(&self, unit: &UnitId, seq_num: u64, rng: &mut Rng) -> Vec<u8> {
         let bytes = self.chain.to_bytes();
-        let part = Part::Statement { domain: CHAIN_TAG.to_owned(), bytes };
+        let part = Part::Statement {
+            domain: CHAIN_TAG.to_owned(),
+            bytes,
+        };
         signed(self.secret, self.epoch, unit, None, seq_num, part, rng)
     }
 }
@@ -62,8 +65,9 @@ impl World {
         let target_unit = self.machines[target].unit;
         let rng = &mut self.rngs.attack;
         let secret = Secret::generate(rng);
-        let placed: Vec<usize> =
-            (0..self.topology.units.len()).filter(|u| !self.topology.units[*u].late).collect();
+        let placed: Vec<usize> = (0..self.topology.units.len())
+            .filter(|u| !self.topology.units[*u].late)
+            .collect();
         // An insider is certified for the victim's unit or for a child of it; a stranger is not.
         let mut units: Vec<usize> = placed
             .iter()
@@ -97,7 +101,14 @@ impl World {
         let frames = if deaf {
             requests()
         } else {
-            self.frames(&Insider { secret: &secret, chain: &chain, epoch }, &ids)
+            self.frames(
+                &Insider {
+                    secret: &secret,
+                    chain: &chain,
+                    epoch,
+                },
+                &ids,
+            )
         };
         self.attackers.push(Attacker {
             secret,
@@ -140,7 +151,10 @@ impl World {
                 9 => forged_receipt(secret, other, target, rng),
                 10 => {
                     let step = Step::Unit(other.clone());
-                    let child = Child { step: step.clone(), digest: Hash::of(b"lie") };
+                    let child = Child {
+                        step: step.clone(),
+                        digest: Hash::of(b"lie"),
+                    };
                     Message::Digest(vec![step.clone(), step], vec![child]).to_bytes()
                 }
                 _ => Message::Summary(Hash::of(b"lie"), Hash::of(b"lie")).to_bytes(),
@@ -153,7 +167,12 @@ impl World {
         let machine = self.rngs.attack.index(self.machines.len());
         let disk = &self.machines[machine].disk;
         let at = self.rngs.attack.index(disk.entries.len());
-        disk.entries.values().nth(at).map(|bytes| bytes.to_vec()).into_iter().collect()
+        disk.entries
+            .values()
+            .nth(at)
+            .map(|bytes| bytes.to_vec())
+            .into_iter()
+            .collect()
     }
 
     /// The connection stands: the dishonest party says hello and plans the rest.
@@ -166,7 +185,9 @@ impl World {
 
     /// Sends the next frame; a deaf party sends all at once.
     pub(super) fn attack(&mut self, attacker: usize) {
-        let Some((id, side)) = self.attackers[attacker].conn else { return };
+        let Some((id, side)) = self.attackers[attacker].conn else {
+            return;
+        };
         if self.attackers[attacker].deaf {
             let frames = std::mem::take(&mut self.attackers[attacker].frames);
             if let Some(conn) = self.conns.get_mut(&id) {
@@ -190,8 +211,12 @@ impl World {
 
     /// All dishonest parties disconnect.
     pub(super) fn attackers_leave(&mut self) {
-        let ids: Vec<usize> =
-            self.conns.iter().filter(|(_, conn)| conn.link.is_none()).map(|(id, _)| *id).collect();
+        let ids: Vec<usize> = self
+            .conns
+            .iter()
+            .filter(|(_, conn)| conn.link.is_none())
+            .map(|(id, _)| *id)
+            .collect();
         for id in ids {
             self.cut(id);
         }
@@ -206,9 +231,22 @@ fn entries(entries: Vec<Vec<u8>>) -> Vec<u8> {
 }
 
 /// Signs an entry that looks like any other.
-fn draft(secret: &Secret, epoch: StoreEpoch, unit: &UnitId, seq_num: u64, rng: &mut Rng) -> Vec<u8> {
-    let period = if rng.chance(50) { None } else { Period::new(2026, 1).ok() };
-    let part = Part::Statement { domain: ROSTER_TAG.to_owned(), bytes: rng.bytes(40) };
+fn draft(
+    secret: &Secret,
+    epoch: StoreEpoch,
+    unit: &UnitId,
+    seq_num: u64,
+    rng: &mut Rng,
+) -> Vec<u8> {
+    let period = if rng.chance(50) {
+        None
+    } else {
+        Period::new(2026, 1).ok()
+    };
+    let part = Part::Statement {
+        domain: ROSTER_TAG.to_owned(),
+        bytes: rng.bytes(40),
+    };
     signed(secret, epoch, unit, period, seq_num, part, rng)
 }
 
@@ -227,7 +265,13 @@ fn signed(
         _ => Reach::Up("root".parse().expect("a tier's name is valid")),
     };
     Draft {
-        key: LogKey { author: secret.node_key(), epoch, unit: unit.clone(), reach, period },
+        key: LogKey {
+            author: secret.node_key(),
+            epoch,
+            unit: unit.clone(),
+            reach,
+            period,
+        },
         seq_num,
         backlink: (seq_num > 0).then(|| Hash::of(b"nothing")),
         hlc: Hlc::from_ms(super::topology::START_MS + rng.below(1 << 40)),
@@ -238,8 +282,17 @@ fn signed(
 
 fn heads(rng: &mut Rng) -> Vec<HeadItem> {
     let log = LogId::from_bytes(*Hash::of(&rng.bytes(8)).as_bytes());
-    let forked = if rng.chance(50) { Some(rng.below(5)) } else { None };
-    vec![HeadItem { log, seq_num: rng.below(1 << 60), hash: Hash::of(b"lie"), forked }]
+    let forked = if rng.chance(50) {
+        Some(rng.below(5))
+    } else {
+        None
+    };
+    vec![HeadItem {
+        log,
+        seq_num: rng.below(1 << 60),
+        hash: Hash::of(b"lie"),
+        forked,
+    }]
 }
 
 fn forged_receipt(secret: &Secret, issuer: &UnitId, unit: &UnitId, rng: &mut Rng) -> Vec<u8> {
@@ -247,7 +300,11 @@ fn forged_receipt(secret: &Secret, issuer: &UnitId, unit: &UnitId, rng: &mut Rng
     let receipt = Receipt {
         issuer: issuer.clone(),
         unit: unit.clone(),
-        heads: vec![ReceiptHead { log, seq_num: 7, hash: Hash::of(b"lie") }],
+        heads: vec![ReceiptHead {
+            log,
+            seq_num: 7,
+            hash: Hash::of(b"lie"),
+        }],
         time_ms: u64::MAX / 2,
     };
     Message::Receipt(Signed::sign(&receipt, secret).bytes().to_vec().into()).to_bytes()

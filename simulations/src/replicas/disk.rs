@@ -96,7 +96,11 @@ impl Disk {
     pub fn finish_oldest(&mut self) -> Option<Batch> {
         let batch = self.pending.pop_front()?;
         let undo = Undo {
-            entries: batch.entries.iter().map(|e| (e.log(), e.seq_num())).collect(),
+            entries: batch
+                .entries
+                .iter()
+                .map(|e| (e.log(), e.seq_num()))
+                .collect(),
             states: batch
                 .states
                 .iter()
@@ -108,16 +112,19 @@ impl Disk {
             self.undo.pop_front();
         }
         for entry in &batch.entries {
-            self.entries.insert((entry.log(), entry.seq_num()), entry.bytes().into());
+            self.entries
+                .insert((entry.log(), entry.seq_num()), entry.bytes().into());
         }
         for state in &batch.states {
             self.states.insert(state.key.id(), state.clone());
         }
         for entry in &batch.evidence {
-            self.evidence.insert((entry.log(), entry.seq_num()), entry.bytes().into());
+            self.evidence
+                .insert((entry.log(), entry.seq_num()), entry.bytes().into());
         }
         if let Some((issuer, unit, bytes)) = &batch.receipt {
-            self.receipts.insert((issuer.clone(), unit.clone()), bytes.clone());
+            self.receipts
+                .insert((issuer.clone(), unit.clone()), bytes.clone());
         }
         self.epoch = batch.epoch.unwrap_or(self.epoch);
         Some(batch)
@@ -146,7 +153,11 @@ impl Disk {
 
     /// Returns a copy of what is durable.
     pub fn backup(&self) -> Self {
-        Self { pending: VecDeque::new(), undo: VecDeque::new(), ..self.clone() }
+        Self {
+            pending: VecDeque::new(),
+            undo: VecDeque::new(),
+            ..self.clone()
+        }
     }
 
     fn take_back(&mut self) {
@@ -176,7 +187,10 @@ impl Disk {
 
 impl LogReader for Disk {
     fn entry(&self, log: LogId, seq_num: u64) -> Result<Option<Vec<u8>>, ReadError> {
-        Ok(self.entries.get(&(log, seq_num)).map(|bytes| bytes.to_vec()))
+        Ok(self
+            .entries
+            .get(&(log, seq_num))
+            .map(|bytes| bytes.to_vec()))
     }
 
     fn entries(
@@ -203,6 +217,9 @@ impl LogReader for Disk {
     }
 
     fn fork_evidence(&self, log: LogId, seq_num: u64) -> Result<Option<Vec<u8>>, ReadError> {
-        Ok(self.evidence.get(&(log, seq_num)).map(|bytes| bytes.to_vec()))
+        Ok(self
+            .evidence
+            .get(&(log, seq_num))
+            .map(|bytes| bytes.to_vec()))
     }
 }

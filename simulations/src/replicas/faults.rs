@@ -65,8 +65,9 @@ impl World {
 
     /// Draws what a user at a machine writes.
     pub(super) fn draw_wish(&mut self, machine: usize) -> Wish {
-        let placed: Vec<usize> =
-            (0..self.topology.units.len()).filter(|u| !self.topology.units[*u].late).collect();
+        let placed: Vec<usize> = (0..self.topology.units.len())
+            .filter(|u| !self.topology.units[*u].late)
+            .collect();
         let ups = ["school", "district", "city", "root"].map(|tier| self.up(tier));
         let [school, district, city, root] = ups;
         let late = self.topology.units[self.machines[machine].unit].late;
@@ -88,7 +89,11 @@ impl World {
             let sizes = (0..rng.between(1, 3))
                 .map(|_| {
                     let large = rng.chance(2);
-                    let size = if large { rng.between(40_000, 55_000) } else { rng.between(20, 2_000) };
+                    let size = if large {
+                        rng.between(40_000, 55_000)
+                    } else {
+                        rng.between(20, 2_000)
+                    };
                     usize::try_from(size).unwrap_or(0)
                 })
                 .collect();
@@ -97,7 +102,11 @@ impl World {
         let import = rng.chance(8);
         let term = if rng.chance(80) { 1 } else { 2 };
         let entries = if import { rng.between(3, 10) } else { 1 };
-        let dossiers = if import { rng.between(2, 6) } else { rng.between(1, 2) };
+        let dossiers = if import {
+            rng.between(2, 6)
+        } else {
+            rng.between(1, 2)
+        };
         Wish::Records {
             reach,
             term,
@@ -151,8 +160,11 @@ impl World {
 
     /// Cuts all links between two halves of the machines.
     fn partition(&mut self, lasts: u64) {
-        let one_side: Vec<bool> =
-            self.machines.iter().map(|_| self.rngs.acts.chance(50)).collect();
+        let one_side: Vec<bool> = self
+            .machines
+            .iter()
+            .map(|_| self.rngs.acts.chance(50))
+            .collect();
         for link in 0..self.links.len() {
             let (dialer, acceptor) = (self.links[link].dialer, self.links[link].acceptor);
             if one_side[dialer] != one_side[acceptor] {
@@ -187,14 +199,21 @@ impl World {
     /// A unit that is on no roster yet is placed by its parent.
     pub(super) fn a_unit_joins(&mut self) {
         let absent: Vec<usize> = self.units_to_join();
-        let Some(unit) = self.rngs.acts.pick(&absent).copied() else { return };
+        let Some(unit) = self.rngs.acts.pick(&absent).copied() else {
+            return;
+        };
         self.place(unit);
     }
 
     fn units_to_join(&self) -> Vec<usize> {
         let joined = |unit: usize| {
-            let links = self.links.iter().filter(|link| self.machines[link.dialer].unit == unit);
-            links.filter(|link| self.machines[link.acceptor].unit != unit).any(|link| link.enabled)
+            let links = self
+                .links
+                .iter()
+                .filter(|link| self.machines[link.dialer].unit == unit);
+            links
+                .filter(|link| self.machines[link.acceptor].unit != unit)
+                .any(|link| link.enabled)
         };
         let late = (0..self.topology.units.len()).filter(|u| self.topology.units[*u].late);
         late.filter(|unit| !joined(*unit)).collect()
@@ -237,7 +256,8 @@ impl World {
             self.tell(Seen::RolledBack { machine: first });
             self.schedule(lasts, Event::Boot(first));
         } else if self.rngs.acts.chance(50) {
-            self.backups.insert(first, self.machines[first].disk.backup());
+            self.backups
+                .insert(first, self.machines[first].disk.backup());
         } else if self.machines[first].is_up() {
             self.clone_machine(first, lasts);
         }

@@ -5,9 +5,7 @@ use super::disk::Disk;
 use super::projection::Projection;
 use super::seen::Seen;
 use super::topology::{START_MS, Topology};
-use federation_protocol::{
-    Config, Entry, Part, Reach, Replica, SessionId, Weakness,
-};
+use federation_protocol::{Config, Entry, Part, Reach, Replica, SessionId, Weakness};
 use keys::{Hash, NodeKey, StoreEpoch};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
@@ -146,7 +144,10 @@ impl Machine {
             .entries
             .iter()
             .filter(|((log, _), _)| {
-                self.disk.states.get(log).is_some_and(|state| state.key.period.is_none())
+                self.disk
+                    .states
+                    .get(log)
+                    .is_some_and(|state| state.key.period.is_none())
             })
             .filter_map(|(_, bytes)| Entry::verify(bytes.to_vec()).ok())
             .collect();
@@ -186,7 +187,9 @@ impl Machine {
     /// the true rate when the clock is set back.
     pub fn clock(&mut self, now: u64) -> u64 {
         let wall = (START_MS + now).saturating_add_signed(self.skew_ms);
-        let Some(running) = &mut self.running else { return wall };
+        let Some(running) = &mut self.running else {
+            return wall;
+        };
         let (then, shown) = running.shown;
         running.shown = (now, wall.max(shown + (now - then)));
         running.shown.1
@@ -222,7 +225,10 @@ pub fn rosters(topology: &Topology, entry: &Entry) -> Vec<usize> {
 /// Returns the bytes of a roster that places a unit.
 pub fn roster_of(topology: &Topology, unit: usize) -> Part {
     let bytes = topology.units[unit].id.as_str().as_bytes().to_vec();
-    Part::Statement { domain: ROSTER_TAG.to_owned(), bytes }
+    Part::Statement {
+        domain: ROSTER_TAG.to_owned(),
+        bytes,
+    }
 }
 
 /// Returns a new epoch for a machine's store.

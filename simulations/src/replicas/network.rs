@@ -13,7 +13,7 @@ use std::rc::Rc;
 
 /// Who sits at one end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Party {
+pub(super) enum Party {
     /// A machine, in one of its incarnations.
     Machine(usize, u32),
     /// A dishonest party.
@@ -22,7 +22,7 @@ pub enum Party {
 
 /// One end of a connection.
 #[derive(Debug)]
-pub struct End {
+pub(super) struct End {
     /// Who.
     pub party: Party,
     /// Its number for the session.
@@ -39,7 +39,7 @@ pub struct End {
 
 /// A connection.
 #[derive(Debug)]
-pub struct Conn {
+pub(super) struct Conn {
     /// The link it runs over; none for an attacker's.
     pub link: Option<usize>,
     /// The dialer and the acceptor.
@@ -54,7 +54,7 @@ pub struct Conn {
 
 /// Two machines that connect when they can.
 #[derive(Debug)]
-pub struct Link {
+pub(super) struct Link {
     /// The machine that dials.
     pub dialer: usize,
     /// The machine that accepts.
@@ -75,7 +75,9 @@ const NOTICE_MS: u64 = 30_000;
 impl World {
     /// Dials a link if it is free and both machines run.
     pub(super) fn dial(&mut self, index: usize) {
-        let Some(link) = self.links.get(index) else { return };
+        let Some(link) = self.links.get(index) else {
+            return;
+        };
         let (dialer, acceptor, delay) = (link.dialer, link.acceptor, link.delay);
         let able = link.enabled && link.cuts == 0 && link.current.is_none();
         if !able || !self.machines[dialer].is_up() || !self.machines[acceptor].is_up() {
@@ -87,9 +89,18 @@ impl World {
     }
 
     /// Makes a connection; both ends hear of it a little later.
-    pub(super) fn connect(&mut self, link: Option<usize>, parties: [Party; 2], delay: u64) -> usize {
+    pub(super) fn connect(
+        &mut self,
+        link: Option<usize>,
+        parties: [Party; 2],
+        delay: u64,
+    ) -> usize {
         let rng = &mut self.rngs.net;
-        let jitter = if rng.chance(30) { rng.between(0, 400) } else { rng.between(0, 20) };
+        let jitter = if rng.chance(30) {
+            rng.between(0, 400)
+        } else {
+            rng.between(0, 20)
+        };
         let window = usize::try_from(rng.between(1, 16)).unwrap_or(1) * 64 * 1024;
         let id = self.next_conn;
         self.next_conn += 1;
@@ -104,7 +115,17 @@ impl World {
             last_arrival: 0,
             sent: 0,
         });
-        self.conns.insert(id, Conn { link, ends, cut: false, delay, jitter, window });
+        self.conns.insert(
+            id,
+            Conn {
+                link,
+                ends,
+                cut: false,
+                delay,
+                jitter,
+                window,
+            },
+        );
         for side in [0, 1] {
             let wait = delay + self.rngs.net.between(0, 50);
             self.schedule(wait, Event::Connected(id, side));
@@ -118,7 +139,9 @@ impl World {
 
     /// Tells one end that its connection stands.
     pub(super) fn connected(&mut self, id: usize, side: usize) {
-        let Some(conn) = self.conns.get(&id) else { return };
+        let Some(conn) = self.conns.get(&id) else {
+            return;
+        };
         if conn.cut || !conn.ends[side].up {
             return;
         }
@@ -130,7 +153,9 @@ impl World {
                 if machine_state.incarnation != incarnation {
                     return;
                 }
-                let Some(running) = &mut machine_state.running else { return };
+                let Some(running) = &mut machine_state.running else {
+                    return;
+                };
                 running.sessions.insert(session, (id, side));
                 self.enqueue(machine, Input::LinkUp(session, proven));
             }
@@ -153,14 +178,22 @@ impl World {
     /// Sends as much as the connection takes, pulled from the replica.
     pub(super) fn pump(&mut self, machine: usize, session: SessionId) -> Result<(), String> {
         loop {
-            let Some(running) = &mut self.machines[machine].running else { return Ok(()) };
-            let Some((id, side)) = running.sessions.get(&session).copied() else { return Ok(()) };
-            let Some(conn) = self.conns.get(&id) else { return Ok(()) };
+            let Some(running) = &mut self.machines[machine].running else {
+                return Ok(());
+            };
+            let Some((id, side)) = running.sessions.get(&session).copied() else {
+                return Ok(());
+            };
+            let Some(conn) = self.conns.get(&id) else {
+                return Ok(());
+            };
             if !conn.ends[side].up || conn.ends[side].unread >= conn.window {
                 return Ok(());
             }
             let state = &mut self.machines[machine];
-            let Some(running) = &mut state.running else { return Ok(()) };
+            let Some(running) = &mut state.running else {
+                return Ok(());
+            };
             let next = running.replica.poll_transmit(session, &state.disk);
             match next.map_err(|error| error.to_string())? {
                 Some(message) => self.send(machine, id, side, message),
@@ -172,15 +205,24 @@ impl World {
     /// Puts one message of a machine on a connection.
     pub(super) fn send(&mut self, machine: usize, id: usize, side: usize, message: Message) {
         let bytes: Rc<[u8]> = message.to_bytes().into();
-        let Some(conn) = self.conns.get(&id) else { return };
+        let Some(conn) = self.conns.get(&id) else {
+            return;
+        };
         let to = self.unit_of(conn.ends[1 - side].party);
-        self.tell(Seen::Sent { machine, to, size: bytes.len(), message: Rc::new(message) });
+        self.tell(Seen::Sent {
+            machine,
+            to,
+            size: bytes.len(),
+            message: Rc::new(message),
+        });
         self.transport(id, side, bytes);
     }
 
     /// Puts bytes on a connection, whoever sent them.
     pub(super) fn transport(&mut self, id: usize, side: usize, bytes: Rc<[u8]>) {
-        let Some(conn) = self.conns.get_mut(&id) else { return };
+        let Some(conn) = self.conns.get_mut(&id) else {
+            return;
+        };
         let jitter = self.rngs.net.between(0, conn.jitter);
         let end = &mut conn.ends[side];
         let arrival = (self.now + conn.delay + jitter).max(end.last_arrival);
@@ -194,7 +236,9 @@ impl World {
 
     /// Brings bytes to one end of a connection.
     pub(super) fn deliver(&mut self, id: usize, side: usize, bytes: Rc<[u8]>) {
-        let Some(conn) = self.conns.get(&id) else { return };
+        let Some(conn) = self.conns.get(&id) else {
+            return;
+        };
         if conn.cut || !conn.ends[side].up {
             return;
         }
@@ -216,7 +260,9 @@ impl World {
 
     /// Notes that one end has read bytes; the other may send more.
     pub(super) fn has_read(&mut self, id: usize, side: usize, size: usize) {
-        let Some(conn) = self.conns.get_mut(&id) else { return };
+        let Some(conn) = self.conns.get_mut(&id) else {
+            return;
+        };
         let sender = &mut conn.ends[1 - side];
         let was_full = sender.unread >= conn.window;
         sender.unread = sender.unread.saturating_sub(size);
@@ -227,7 +273,9 @@ impl World {
 
     /// Cuts a connection: what is under way is lost, and each end notices later.
     pub(super) fn cut(&mut self, id: usize) {
-        let Some(conn) = self.conns.get_mut(&id) else { return };
+        let Some(conn) = self.conns.get_mut(&id) else {
+            return;
+        };
         if conn.cut {
             return;
         }
@@ -240,13 +288,16 @@ impl World {
 
     /// Tells one end that its connection is gone.
     pub(super) fn gone(&mut self, id: usize, side: usize) {
-        let Some(conn) = self.conns.get_mut(&id) else { return };
+        let Some(conn) = self.conns.get_mut(&id) else {
+            return;
+        };
         let was_up = std::mem::replace(&mut conn.ends[side].up, false);
         let (session, party, link) = (conn.ends[side].session, conn.ends[side].party, conn.link);
-        if was_up && let Party::Machine(machine, incarnation) = party {
-            if self.machines[machine].incarnation == incarnation {
-                self.enqueue(machine, Input::LinkDown(session));
-            }
+        if was_up
+            && let Party::Machine(machine, incarnation) = party
+            && self.machines[machine].incarnation == incarnation
+        {
+            self.enqueue(machine, Input::LinkDown(session));
         }
         self.forget(id, side, link);
     }
@@ -256,7 +307,9 @@ impl World {
         if let Some(last) = last {
             self.send(machine, id, side, last);
         }
-        let Some(conn) = self.conns.get_mut(&id) else { return };
+        let Some(conn) = self.conns.get_mut(&id) else {
+            return;
+        };
         conn.ends[side].up = false;
         let link = conn.link;
         let wait = conn.ends[side].last_arrival.max(self.now) - self.now;
@@ -271,11 +324,19 @@ impl World {
             && self.links[index].current == Some(id)
         {
             self.links[index].current = None;
-            let longest = if self.phase == Phase::Faults { 20_000 } else { 2_000 };
+            let longest = if self.phase == Phase::Faults {
+                20_000
+            } else {
+                2_000
+            };
             let wait = self.rngs.net.between(200, longest);
             self.schedule(wait, Event::Dial(index));
         }
-        if self.conns.get(&id).is_some_and(|conn| !conn.ends[0].up && !conn.ends[1].up) {
+        if self
+            .conns
+            .get(&id)
+            .is_some_and(|conn| !conn.ends[0].up && !conn.ends[1].up)
+        {
             self.conns.remove(&id);
         }
     }
@@ -310,8 +371,12 @@ impl World {
             .collect();
         for id in ids {
             self.cut(id);
-            let Some(conn) = self.conns.get_mut(&id) else { continue };
-            let Some(side) = conn.ends.iter().position(|end| of_machine(end.party)) else { continue };
+            let Some(conn) = self.conns.get_mut(&id) else {
+                continue;
+            };
+            let Some(side) = conn.ends.iter().position(|end| of_machine(end.party)) else {
+                continue;
+            };
             conn.ends[side].up = false;
             let link = conn.link;
             if side == 0

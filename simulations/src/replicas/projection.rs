@@ -38,7 +38,11 @@ pub struct Source {
 impl Source {
     /// Returns the source that a log belongs to.
     pub fn of(key: &federation_protocol::LogKey) -> Self {
-        Self { unit: key.unit.clone(), period: key.period, reach: key.reach.clone() }
+        Self {
+            unit: key.unit.clone(),
+            period: key.period,
+            reach: key.reach.clone(),
+        }
     }
 
     fn feeds(&self, id: &DossierId) -> bool {
@@ -49,7 +53,10 @@ impl Source {
 impl Projection {
     /// Starts with nothing.
     pub fn new(drops_parts: bool) -> Self {
-        Self { drops_parts, ..Self::default() }
+        Self {
+            drops_parts,
+            ..Self::default()
+        }
     }
 
     /// Applies entries that are in effect.
@@ -60,7 +67,10 @@ impl Projection {
             self.foreseen.remove(&entry.hash());
             let next = self.next.entry(entry.log()).or_default();
             *next = (*next).max(entry.seq_num() + 1);
-            let author = Actor { node: key.author, epoch: key.epoch };
+            let author = Actor {
+                node: key.author,
+                epoch: key.epoch,
+            };
             for part in entry.parts() {
                 let Part::Dossier(part) = part else { continue };
                 if self.drops_parts && entry.hash().as_bytes()[0] % 3 == 0 {
@@ -72,7 +82,11 @@ impl Projection {
                     reach: key.reach.clone(),
                     subject: part.subject.clone(),
                 };
-                let part = AuthoredPart { author, entry: entry.hash(), part: part.clone() };
+                let part = AuthoredPart {
+                    author,
+                    entry: entry.hash(),
+                    part: part.clone(),
+                };
                 jobs.entry(id).or_default().push(part);
             }
         }
@@ -86,13 +100,17 @@ impl Projection {
             .collect();
         for done in tiers::project(jobs) {
             for problem in &done.problems {
-                self.problems.push(format!("{}: {}", done.id.subject, problem.why));
+                self.problems
+                    .push(format!("{}: {}", done.id.subject, problem.why));
             }
             if let Some(why) = &done.unprojected {
                 self.problems.push(format!("{}: {why}", done.id.subject));
                 continue;
             }
-            let dossier = Dossier { state: done.state, view: done.view };
+            let dossier = Dossier {
+                state: done.state,
+                view: done.view,
+            };
             self.dossiers.insert(done.id, dossier);
         }
     }
@@ -109,13 +127,17 @@ impl Projection {
             .filter(|(_, state)| only.is_none_or(|source| *source == Source::of(&state.key)))
             .map(|(log, state)| (*log, state))
             .collect();
-        self.dossiers.retain(|id, _| only.is_some_and(|source| !source.feeds(id)));
-        self.next.retain(|log, _| only.is_some() && !wanted.contains_key(log));
+        self.dossiers
+            .retain(|id, _| only.is_some_and(|source| !source.feeds(id)));
+        self.next
+            .retain(|log, _| only.is_some() && !wanted.contains_key(log));
         let entries: Vec<Entry> = disk
             .entries
             .iter()
             .filter(|((log, seq_num), _)| {
-                wanted.get(log).is_some_and(|state| state.is_effective(*seq_num))
+                wanted
+                    .get(log)
+                    .is_some_and(|state| state.is_effective(*seq_num))
             })
             .filter_map(|(_, bytes)| Entry::verify(bytes.to_vec()).ok())
             .collect();
@@ -140,7 +162,10 @@ impl Projection {
     /// Applies a part of our own that is signed and not yet durable, so that the next one follows it.
     pub fn foresee(&mut self, id: DossierId, author: Actor, entry: Hash, part: DossierPart) {
         self.project_ahead(&id, author, entry, part.clone());
-        self.foreseen.entry(entry).or_default().push((id, author, part));
+        self.foreseen
+            .entry(entry)
+            .or_default()
+            .push((id, author, part));
     }
 
     /// Forgets what was foreseen: it will never be durable. The caller rebuilds.
@@ -150,10 +175,21 @@ impl Projection {
 
     fn project_ahead(&mut self, id: &DossierId, author: Actor, entry: Hash, part: DossierPart) {
         let state = self.dossiers.get(id).map(|held| held.state.clone());
-        let parts = vec![AuthoredPart { author, entry, part }];
-        for done in tiers::project(vec![Job { id: id.clone(), state, parts }]) {
+        let parts = vec![AuthoredPart {
+            author,
+            entry,
+            part,
+        }];
+        for done in tiers::project(vec![Job {
+            id: id.clone(),
+            state,
+            parts,
+        }]) {
             if done.unprojected.is_none() {
-                let dossier = Dossier { state: done.state, view: done.view };
+                let dossier = Dossier {
+                    state: done.state,
+                    view: done.view,
+                };
                 self.dossiers.insert(done.id, dossier);
             }
         }

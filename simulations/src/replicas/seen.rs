@@ -1,8 +1,8 @@
 //! What the checks are told: everything that happened in a step, as plain values.
 
 use super::disk::Batch;
-use super::topology::Topology;
 use super::machine::Machine;
+use super::topology::Topology;
 use federation_protocol::{Entry, LogId, Message, Report};
 use keys::{Hash, NodeKey};
 use std::collections::BTreeSet;

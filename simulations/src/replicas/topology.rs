@@ -70,8 +70,10 @@ impl Topology {
     /// Draws an organisation: one city, 2-3 districts, 4-12 schools of which some may hang directly
     /// under the city or join late, and up to three more nodes in some units.
     pub fn draw(rng: &mut Rng) -> Self {
-        let tiers: Vec<TierName> =
-            TIERS.iter().map(|t| t.parse().expect("a tier's name is valid")).collect();
+        let tiers: Vec<TierName> = TIERS
+            .iter()
+            .map(|t| t.parse().expect("a tier's name is valid"))
+            .collect();
         let root = Secret::generate(rng);
         let mut topology = Self {
             units: Vec::new(),
@@ -130,10 +132,20 @@ impl Topology {
         let certificate = parent.map(|parent| {
             let issuer = &self.units[parent];
             let subject = Subject::Unit(secret.unit_key());
-            Signed::sign(&self.certificate(subject, &id, tier, &issuer.id, rng), &issuer.secret)
+            Signed::sign(
+                &self.certificate(subject, &id, tier, &issuer.id, rng),
+                &issuer.secret,
+            )
         });
         self.ids.insert(id.clone(), self.units.len());
-        self.units.push(UnitPlan { id, parent, tier, late, secret, certificate });
+        self.units.push(UnitPlan {
+            id,
+            parent,
+            tier,
+            late,
+            secret,
+            certificate,
+        });
     }
 
     fn certificate(
@@ -157,7 +169,10 @@ impl Topology {
             scope,
             not_before: START_MS - YEAR_MS,
             not_after: START_MS + 20 * YEAR_MS,
-            nonce: rng.bytes(16).try_into().expect("sixteen bytes were asked for"),
+            nonce: rng
+                .bytes(16)
+                .try_into()
+                .expect("sixteen bytes were asked for"),
         }
     }
 
@@ -165,7 +180,11 @@ impl Topology {
         let secret = Secret::generate(rng);
         let chain = self.chain_of(unit, secret.node_key(), rng);
         self.certified.insert(secret.node_key(), unit);
-        self.nodes.push(NodePlan { unit, secret, chain });
+        self.nodes.push(NodePlan {
+            unit,
+            secret,
+            chain,
+        });
     }
 
     /// Returns the chain of a key that a unit certifies as its node.
@@ -192,16 +211,26 @@ impl Topology {
         for (index, node) in self.nodes.iter().enumerate() {
             let first = *first_of.entry(node.unit).or_insert(index);
             if first != index {
-                self.links.push(LinkPlan { dialer: index, acceptor: first });
+                self.links.push(LinkPlan {
+                    dialer: index,
+                    acceptor: first,
+                });
             }
             let parents: Vec<usize> = self.units[node.unit]
                 .parent
-                .map(|parent| (0..self.nodes.len()).filter(|n| self.nodes[*n].unit == parent).collect())
+                .map(|parent| {
+                    (0..self.nodes.len())
+                        .filter(|n| self.nodes[*n].unit == parent)
+                        .collect()
+                })
                 .unwrap_or_default();
             for (at, parent) in parents.iter().enumerate() {
                 // A server dials every node of its parent; a laptop now and then dials the first one.
                 if first == index || (at == 0 && rng.chance(40)) {
-                    self.links.push(LinkPlan { dialer: index, acceptor: *parent });
+                    self.links.push(LinkPlan {
+                        dialer: index,
+                        acceptor: *parent,
+                    });
                 }
             }
         }
@@ -228,17 +257,26 @@ impl Topology {
 
     /// Returns the units whose nodes hold a log, by the words of the design and not by production code.
     pub fn holders(&self, key: &LogKey) -> BTreeSet<usize> {
-        let Some(unit) = self.unit(&key.unit) else { return BTreeSet::new() };
+        let Some(unit) = self.unit(&key.unit) else {
+            return BTreeSet::new();
+        };
         let path = self.upwards(unit);
         match &key.reach {
             Reach::Own => [unit].into(),
-            Reach::Below => {
-                (0..self.units.len()).filter(|u| self.upwards(*u).contains(&unit)).collect()
-            }
+            Reach::Below => (0..self.units.len())
+                .filter(|u| self.upwards(*u).contains(&unit))
+                .collect(),
             Reach::Up(tier) => {
-                let wanted = self.tiers.iter().position(|t| t == tier).unwrap_or(self.tiers.len());
+                let wanted = self
+                    .tiers
+                    .iter()
+                    .position(|t| t == tier)
+                    .unwrap_or(self.tiers.len());
                 let end = path.iter().position(|u| self.units[*u].tier >= wanted);
-                path.iter().copied().take(end.map_or(path.len(), |end| end + 1)).collect()
+                path.iter()
+                    .copied()
+                    .take(end.map_or(path.len(), |end| end + 1))
+                    .collect()
             }
             Reach::To(to) => {
                 let to = self.unit(to).map(|to| self.upwards(to)).unwrap_or_default();
@@ -252,7 +290,13 @@ impl Topology {
         let placed = known.iter().map(|unit| {
             let plan = &self.units[*unit];
             let parent = plan.parent.map(|parent| self.units[parent].id.clone());
-            (plan.id.clone(), Placed { parent, tier: self.tiers[plan.tier].clone() })
+            (
+                plan.id.clone(),
+                Placed {
+                    parent,
+                    tier: self.tiers[plan.tier].clone(),
+                },
+            )
         });
         Placement {
             root: self.units[0].id.clone(),
@@ -263,6 +307,8 @@ impl Topology {
 
     /// Returns the units that every node knows from the start, and its own.
     pub fn known_at_start(&self, unit: usize) -> BTreeSet<usize> {
-        (0..self.units.len()).filter(|u| !self.units[*u].late || *u == unit).collect()
+        (0..self.units.len())
+            .filter(|u| !self.units[*u].late || *u == unit)
+            .collect()
     }
 }

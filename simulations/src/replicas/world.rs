@@ -200,13 +200,24 @@ impl World {
         // Whoever stands above others tells them its certificate first: its receipts name it.
         for machine in 0..self.machines.len() {
             let unit = self.machines[machine].unit;
-            if self.topology.units.iter().any(|below| below.parent == Some(unit)) {
-                let wish = Wish::Statements { reach: Reach::Below, sizes: vec![100] };
+            if self
+                .topology
+                .units
+                .iter()
+                .any(|below| below.parent == Some(unit))
+            {
+                let wish = Wish::Statements {
+                    reach: Reach::Below,
+                    sizes: vec![100],
+                };
                 self.schedule(0, Event::Wish(machine, wish));
             }
         }
         self.schedule(10, Event::Act);
-        let steps = self.options.steps.unwrap_or_else(|| self.rngs.acts.between(1_000, 3_000));
+        let steps = self
+            .options
+            .steps
+            .unwrap_or_else(|| self.rngs.acts.between(1_000, 3_000));
         while self.step < steps && self.advance()? {
             if self.step.is_multiple_of(FULL_CHECK_STEPS) {
                 self.check_everything()?;
@@ -251,7 +262,10 @@ impl World {
 
     fn servers_of(&self, machine: usize) -> usize {
         let unit = self.machines[machine].unit;
-        self.machines.iter().filter(|other| other.unit == unit && !other.retired).count()
+        self.machines
+            .iter()
+            .filter(|other| other.unit == unit && !other.retired)
+            .count()
     }
 
     /// Runs until nothing is left to do.
@@ -259,9 +273,17 @@ impl World {
         let (end, steps) = (self.now + HEAL_MS, self.step + HEAL_STEPS);
         while self.advance()? {
             if self.now > end || self.step > steps {
-                let left: Vec<String> =
-                    self.queue.values().take(5).map(|event| format!("{event:?}")).collect();
-                let what = format!("{} events wait, first {}", self.queue.len(), left.join(", "));
+                let left: Vec<String> = self
+                    .queue
+                    .values()
+                    .take(5)
+                    .map(|event| format!("{event:?}"))
+                    .collect();
+                let what = format!(
+                    "{} events wait, first {}",
+                    self.queue.len(),
+                    left.join(", ")
+                );
                 return Err(self.failure(check, what));
             }
         }
@@ -270,7 +292,9 @@ impl World {
 
     /// Takes one step; false when nothing is left to happen.
     fn advance(&mut self) -> Result<bool, Failure> {
-        let Some(((at, number), event)) = self.queue.pop_first() else { return Ok(false) };
+        let Some(((at, number), event)) = self.queue.pop_first() else {
+            return Ok(false);
+        };
         self.now = at;
         self.step += 1;
         self.trace.update(&at.to_be_bytes());
@@ -292,7 +316,10 @@ impl World {
             Event::Gone(id, side) => self.gone(id, side),
             Event::Deliver(id, side, bytes) => self.deliver(id, side, bytes),
             Event::Pump(id, side) => {
-                let end = self.conns.get(&id).map(|conn| (conn.ends[side].party, &conn.ends[side]));
+                let end = self
+                    .conns
+                    .get(&id)
+                    .map(|conn| (conn.ends[side].party, &conn.ends[side]));
                 if let Some((Party::Machine(machine, incarnation), end)) = end
                     && self.machines[machine].incarnation == incarnation
                 {
@@ -343,7 +370,10 @@ impl World {
     /// Drops what fate had planned: the ends of faults, boots and attacks.
     pub(super) fn forget_plans(&mut self) {
         self.queue.retain(|_, event| {
-            !matches!(event, Event::Mend(_) | Event::Boot(_) | Event::Act | Event::Attack(_))
+            !matches!(
+                event,
+                Event::Mend(_) | Event::Boot(_) | Event::Act | Event::Attack(_)
+            )
         });
     }
 
@@ -383,17 +413,25 @@ impl World {
             agreed: self.phase == Phase::Agreed,
             growing: self.topology.units.iter().any(|unit| unit.late),
         };
-        check(&mut self.invariants, &view)
-            .map_err(|(name, Broken(what))| self.failure(name, what))
+        check(&mut self.invariants, &view).map_err(|(name, Broken(what))| self.failure(name, what))
     }
 
     fn failure(&self, check: &'static str, what: String) -> Failure {
-        Failure { check, step: self.step, at_ms: self.now, what }
+        Failure {
+            check,
+            step: self.step,
+            at_ms: self.now,
+            what,
+        }
     }
 }
 
 /// Draws how wrong a clock is: mostly minutes.
 fn skew(rng: &mut Rng) -> i64 {
-    let size = if rng.chance(90) { 10 * 60 * 1_000 } else { 20 * 24 * 60 * 60 * 1_000 };
+    let size = if rng.chance(90) {
+        10 * 60 * 1_000
+    } else {
+        20 * 24 * 60 * 60 * 1_000
+    };
     i64::try_from(rng.below(2 * size)).unwrap_or(0) - i64::try_from(size).unwrap_or(0)
 }

@@ -14,8 +14,17 @@ const SUBJECTS: u64 = 6;
 
 impl World {
     /// Writes what a user wants. A log that was forked is left behind by a new epoch of the store.
-    pub(super) fn handle_wish(&mut self, machine: usize, now: u64, wish: &Wish) -> Result<(), String> {
-        if self.machines[machine].running.as_ref().is_some_and(|running| running.epoch_spent) {
+    pub(super) fn handle_wish(
+        &mut self,
+        machine: usize,
+        now: u64,
+        wish: &Wish,
+    ) -> Result<(), String> {
+        if self.machines[machine]
+            .running
+            .as_ref()
+            .is_some_and(|running| running.epoch_spent)
+        {
             self.renew(machine)?;
         }
         match self.write(machine, now, wish) {
@@ -24,12 +33,18 @@ impl World {
                 self.renew(machine)?;
                 let again = self.write(machine, now, wish);
                 again.or_else(|error| {
-                    self.tell(Seen::Denied { machine, reason: error.to_string() });
+                    self.tell(Seen::Denied {
+                        machine,
+                        reason: error.to_string(),
+                    });
                     Ok(())
                 })
             }
             Err(error) => {
-                self.tell(Seen::Denied { machine, reason: error.to_string() });
+                self.tell(Seen::Denied {
+                    machine,
+                    reason: error.to_string(),
+                });
                 Ok(())
             }
         }
@@ -63,18 +78,29 @@ impl World {
             Wish::Statements { reach, sizes } => {
                 for size in sizes {
                     let bytes = self.rngs.write.bytes(*size);
-                    let part = Part::Statement { domain: "sanji/1/step".to_owned(), bytes };
+                    let part = Part::Statement {
+                        domain: "sanji/1/step".to_owned(),
+                        bytes,
+                    };
                     self.write_entry(machine, now, reach, None, vec![part])?;
                 }
             }
-            Wish::Records { reach, term, entries, dossiers } => {
+            Wish::Records {
+                reach,
+                term,
+                entries,
+                dossiers,
+            } => {
                 let period = Period::new(2026, *term).ok();
                 for _ in 0..*entries {
                     self.write_records(machine, now, reach, period, *dossiers)?;
                 }
                 if *entries > 1 {
                     let bytes = self.rngs.write.bytes(64);
-                    let part = Part::Statement { domain: "sanji/1/import".to_owned(), bytes };
+                    let part = Part::Statement {
+                        domain: "sanji/1/import".to_owned(),
+                        bytes,
+                    };
                     self.write_entry(machine, now, reach, period, vec![part])?;
                 }
             }
@@ -98,7 +124,9 @@ impl World {
         let state = &mut self.machines[machine];
         let running = state.running.as_mut().ok_or(WriteError::Forked)?;
         let rng = &mut self.rngs.write;
-        let (number, hash) = running.replica.write(now, reach.clone(), period, parts, rng)?;
+        let (number, hash) = running
+            .replica
+            .write(now, reach.clone(), period, parts, rng)?;
         running.waiting.entry(number).or_default().push(hash);
         self.tell(Seen::Asked { machine, hash });
         Ok(hash)
@@ -114,8 +142,13 @@ impl World {
         dossiers: usize,
     ) -> Result<(), WriteError> {
         let state = &self.machines[machine];
-        let Some(running) = &state.running else { return Ok(()) };
-        let author = Actor { node: state.node, epoch: state.disk.epoch };
+        let Some(running) = &state.running else {
+            return Ok(());
+        };
+        let author = Actor {
+            node: state.node,
+            epoch: state.disk.epoch,
+        };
         let unit = self.topology.units[state.unit].id.clone();
         let mut subjects: BTreeSet<u64> = BTreeSet::new();
         for _ in 0..dossiers {
@@ -145,7 +178,10 @@ impl World {
         if parts.is_empty() {
             return Ok(());
         }
-        let whole = parts.iter().map(|(_, part)| Part::Dossier(part.clone())).collect();
+        let whole = parts
+            .iter()
+            .map(|(_, part)| Part::Dossier(part.clone()))
+            .collect();
         let hash = self.write_entry(machine, now, reach, period, whole)?;
         if let Some(running) = &mut self.machines[machine].running {
             for (id, part) in parts {
@@ -158,8 +194,10 @@ impl World {
 
 /// Draws what people do to one dossier: new records, and edits of old ones.
 fn edits(projection: &Projection, id: &DossierId, rng: &mut crate::rng::Rng) -> Vec<Edit> {
-    let records: Vec<RecordId> =
-        projection.view(id).map(|view| view.records.into_keys().collect()).unwrap_or_default();
+    let records: Vec<RecordId> = projection
+        .view(id)
+        .map(|view| view.records.into_keys().collect())
+        .unwrap_or_default();
     let mut edits = Vec::new();
     if let Some(record) = rng.pick(&records).copied()
         && rng.chance(60)
@@ -169,7 +207,11 @@ fn edits(projection: &Projection, id: &DossierId, rng: &mut crate::rng::Rng) -> 
         edits.push(if rng.chance(10) {
             Edit::Clear { record, field }
         } else {
-            Edit::Set { record, field, value }
+            Edit::Set {
+                record,
+                field,
+                value,
+            }
         });
     }
     if edits.is_empty() || rng.chance(50) {
@@ -180,7 +222,11 @@ fn edits(projection: &Projection, id: &DossierId, rng: &mut crate::rng::Rng) -> 
             let kind = Hash::of(b"volunteer-service");
             edits.push(Edit::Birth {
                 record,
-                birth: Birth { kind, fields, commitments: BTreeMap::new() },
+                birth: Birth {
+                    kind,
+                    fields,
+                    commitments: BTreeMap::new(),
+                },
             });
         }
     }

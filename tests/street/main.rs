@@ -7,4 +7,5 @@ mod hostile;
 mod kill;
 mod path;
 mod release;
+mod roster;
 mod stop;

@@ -47,7 +47,7 @@ impl World {
         };
         let hostile = u64::from(self.hostile) * 8;
         let doubles = u64::from(self.doubles) * 3;
-        match rng.weighted(&[66, 22, 3, hostile, doubles]) {
+        match rng.weighted(&[60, 30, 3, hostile, doubles]) {
             0 => self.anyone_writes(),
             1 => self.something_fails(),
             2 => self.a_unit_joins(),
@@ -120,7 +120,7 @@ impl World {
         let link = self.rngs.acts.index(self.links.len());
         let lasts = span(&mut self.rngs.acts);
         match self.rngs.acts.weighted(&[22, 14, 20, 8, 8, 8, 8, 6, 6]) {
-            0 => self.crash(machine, lasts),
+            0 => self.crash_soon(machine, lasts),
             1 => self.cut_for(link, lasts),
             2 => self.cut_link(link),
             3 => self.partition(lasts),
@@ -137,6 +137,16 @@ impl World {
             7 => self.isolate(lasts),
             _ => self.machines[machine].disk_full = true,
         }
+    }
+
+    /// Switches a machine off, often while commits or messages are under way.
+    fn crash_soon(&mut self, machine: usize, lasts: u64) {
+        if self.rngs.acts.chance(50) {
+            let wish = self.draw_wish(machine);
+            self.schedule(0, Event::Wish(machine, wish));
+        }
+        let wait = self.rngs.acts.between(0, 40);
+        self.schedule(wait, Event::Crash(machine, lasts));
     }
 
     /// Switches a machine off without warning.

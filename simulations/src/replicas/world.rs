@@ -36,6 +36,8 @@ pub(super) enum Event {
     Durable(usize, u32),
     /// A machine's timer.
     Tick(usize, u32),
+    /// A machine loses power, for so long.
+    Crash(usize, u64),
     /// A machine is switched on.
     Boot(usize),
     /// A fault ends.
@@ -336,6 +338,7 @@ impl World {
                 return self.tick(machine);
             }
             Event::Turn(..) | Event::Durable(..) | Event::Tick(..) => {}
+            Event::Crash(machine, lasts) => self.crash(machine, lasts),
             Event::Boot(machine) => {
                 if !self.machines[machine].is_up() && !self.machines[machine].retired {
                     self.open(machine);
@@ -372,7 +375,7 @@ impl World {
         self.queue.retain(|_, event| {
             !matches!(
                 event,
-                Event::Mend(_) | Event::Boot(_) | Event::Act | Event::Attack(_)
+                Event::Mend(_) | Event::Crash(..) | Event::Boot(_) | Event::Act | Event::Attack(_)
             )
         });
     }

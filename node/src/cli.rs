@@ -410,6 +410,7 @@ async fn run(cli: Cli, lang: Lang) -> Result<(), Failure> {
                 subject: student,
                 record,
                 set,
+                lang: lang.tag().to_owned(),
             };
             let value = ask(home, request, |_, _| {}).await?;
             print(cli.json, &value, |value| show::edited(lang, value));

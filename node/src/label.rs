@@ -2,7 +2,7 @@
 //!
 //! Code names a message by key and gives its arguments; the words live in `labels/<language>/<file>.ftl`. Both
 //! languages define the same keys with the same arguments, which a test checks, so a message can never be missing in
-//! one of them. A further file is added by one line in [`FILES`].
+//! one of them. A further file is added by one line in `FILES`.
 
 use std::fmt;
 use std::str::FromStr;

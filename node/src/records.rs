@@ -11,6 +11,8 @@ use tiers::{
 };
 
 use crate::handle::{NewEntry, NodeHandle, WriteError};
+use crate::import::problem::field_fault;
+use crate::label::Lang;
 use crate::schema::{Schema, SchemaError};
 use crate::store::Batch;
 
@@ -459,7 +461,8 @@ pub async fn edit(
                     .map(|()| value)
             })
             .map_err(|error| EditError::Field {
-                name: name.clone(),
+                field: Box::new(field.clone()),
+                given: text.clone(),
                 error,
             })?;
         wanted.insert(field.number, value);
@@ -580,14 +583,35 @@ pub enum EditError {
         name: String,
     },
     /// The text does not fit the field.
-    #[error("field {name}: {error:?}")]
+    #[error("{}", fault(Lang::En, field, error, given))]
     Field {
         /// The field.
-        name: String,
+        field: Box<tiers::kind::Field>,
+        /// The text given.
+        given: String,
         /// What is wrong.
         error: tiers::FieldError,
     },
     /// Recording failed.
     #[error(transparent)]
     Record(#[from] RecordError),
+}
+
+impl EditError {
+    /// Says in a language what is wrong.
+    pub fn message(&self, lang: Lang) -> String {
+        match self {
+            Self::Field {
+                field,
+                given,
+                error,
+            } => fault(lang, field, error, given),
+            other => other.to_string(),
+        }
+    }
+}
+
+fn fault(lang: Lang, field: &tiers::kind::Field, error: &tiers::FieldError, given: &str) -> String {
+    let (_, words) = field_fault(lang, field, error, given);
+    format!("{}: {words}", field.label.text(lang.tag()))
 }

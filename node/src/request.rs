@@ -43,6 +43,8 @@ pub enum Request {
         record: String,
         /// Field name to text.
         set: BTreeMap<String, String>,
+        /// Language of messages.
+        lang: String,
     },
     /// Invite a unit or a node.
     Invite {
@@ -159,12 +161,14 @@ pub async fn answer(
             subject,
             record,
             set,
+            lang,
         } => {
+            let lang = lang.parse().unwrap_or_default();
             let period: Period = period.parse().map_err(refused)?;
             let record: RecordId = record.parse().map_err(refused)?;
             records::edit(node, period, &subject, record, &set)
                 .await
-                .map_err(refused)?;
+                .map_err(|error| refused(error.message(lang)))?;
             Ok(serde_json::json!({ "edited": record.to_string() }))
         }
         Request::Invite {

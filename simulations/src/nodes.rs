@@ -3,7 +3,7 @@
 //!
 //! One seed draws a city with its districts and schools, what they record, and what befalls them:
 //! lossy and thin lines, cut lines, crashes that lose unsynced writes, clocks that jump. Then all
-//! faults stop and everything must agree. What is checked stands in [`checks`].
+//! faults stop and everything must agree. What is checked stands in `nodes/checks.rs`.
 
 mod checks;
 mod machine;

@@ -41,7 +41,7 @@ fn a_token_makes_one_node_and_a_lost_answer_is_given_again() {
     assert!(said.contains("used or expired"), "{said}");
     let said = refusal(&district.run(&["join", &token]));
     assert!(said.contains("home already"), "{said}");
-    assert!(refusal(&other.run(&["status"])).contains("not a sanji home"));
+    assert!(refusal(&other.run(&["status"])).contains("no home of a node"));
     // The answer is lost on its way, also over a restart of the city: all that the home has are its
     // keys, which were stored before they were used.
     for entry in std::fs::read_dir(district.home()).unwrap() {

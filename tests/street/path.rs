@@ -1,6 +1,6 @@
 //! The main job end to end, and every way a person can hold it wrong.
 
-use tests::{Branch, Node, generate, wait_for};
+use tests::{Branch, Node, generate, refusal, wait_for};
 
 #[test]
 fn records_of_three_file_formats_reach_the_city_and_digests_agree() {
@@ -151,7 +151,21 @@ fn a_laptop_and_the_server_edit_one_record_apart_and_both_edits_survive() {
             change,
         ]);
     };
-    edit(&laptop, "minutes=61");
+    let said = refusal(&branch.school.run(&[
+        "edit",
+        "--period",
+        "2026-1",
+        "--student",
+        student,
+        "--record",
+        record,
+        "minutes=99",
+    ]));
+    assert!(
+        said.contains("Minutes served") && said.contains("480"),
+        "{said}"
+    );
+    edit(&laptop, "minutes=3");
     edit(&laptop, "project=laptop");
     edit(&branch.school, "commended=true");
     edit(&branch.school, "project=server");
@@ -163,7 +177,7 @@ fn a_laptop_and_the_server_edit_one_record_apart_and_both_edits_survive() {
             let up = all.iter().find(|r| r["reach"] == "up:city").unwrap();
             let fields = &up["fields"];
             let conflict = up["conflicts"]["project"].as_array().map_or(0, Vec::len);
-            let merged = fields["minutes"].as_str().is_some_and(|m| m.contains("61"))
+            let merged = fields["minutes"].as_str().is_some_and(|m| m == "3")
                 && !fields["commended"].is_null()
                 && conflict == 2;
             if merged {

@@ -405,7 +405,7 @@ pub fn write<R: CryptoRng + ?Sized>(
     write_with(id, state, author, edits, &secret_for(state, rng))
 }
 
-/// Does what [`write`] does with a secret that was drawn before, for whoever had to commit with it
+/// Does what [`write()`] does with a secret that was drawn before, for whoever had to commit with it
 /// first ([`secret_for`]).
 pub fn write_with(
     id: &DossierId,

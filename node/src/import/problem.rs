@@ -66,7 +66,7 @@ impl Problem {
 }
 
 /// Says why `shown` does not belong into `field`, with the key the words were found under.
-pub(super) fn field_fault(
+pub(crate) fn field_fault(
     lang: Lang,
     field: &Field,
     error: &FieldError,

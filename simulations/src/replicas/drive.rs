@@ -157,12 +157,18 @@ impl World {
             }
         };
         let evidence = matches!(message, Message::Fork(..));
+        // Evidence about an entry that is not held says nothing yet: it comes again behind that entry.
+        let early = evidence
+            && entries.first().is_some_and(|entry| {
+                let place = (entry.log(), entry.seq_num());
+                !state.disk.entries.contains_key(&place)
+            });
         running
             .replica
             .handle_message(now, session, message, entries.clone(), &state.disk)
             .map_err(|error| error.to_string())?;
         let live = before == Some(Phase::Live) && phase(&running.replica) == Some(Phase::Live);
-        if live && !entries.is_empty() {
+        if live && !early && !entries.is_empty() {
             self.tell(Seen::Took {
                 machine,
                 from,
@@ -327,6 +333,7 @@ impl World {
             let states: BTreeMap<_, _> = running.replica.logs().collect();
             running.projection.rebuild(&state.disk, &states, None);
             self.tell(Seen::Refused { machine });
+            self.introduce(machine);
         }
         self.settle(machine)
     }

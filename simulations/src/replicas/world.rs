@@ -199,22 +199,6 @@ impl World {
         for machine in 0..self.machines.len() {
             self.open(machine);
         }
-        // Whoever stands above others tells them its certificate first: its receipts name it.
-        for machine in 0..self.machines.len() {
-            let unit = self.machines[machine].unit;
-            if self
-                .topology
-                .units
-                .iter()
-                .any(|below| below.parent == Some(unit))
-            {
-                let wish = Wish::Statements {
-                    reach: Reach::Below,
-                    sizes: vec![100],
-                };
-                self.schedule(0, Event::Wish(machine, wish));
-            }
-        }
         self.schedule(10, Event::Act);
         let steps = self
             .options
@@ -385,12 +369,35 @@ impl World {
         self.seen.push(seen);
     }
 
+    /// Whoever stands above others tells them its certificate first, for its receipts name it.
+    pub(super) fn introduce(&mut self, machine: usize) {
+        let state = &self.machines[machine];
+        let above = self
+            .topology
+            .units
+            .iter()
+            .any(|below| below.parent == Some(state.unit));
+        let introduced = state.disk.states.values().any(|log| {
+            log.key.author == state.node
+                && log.key.reach == Reach::Below
+                && log.key.period.is_none()
+        });
+        if above && !introduced {
+            let wish = Wish::Statements {
+                reach: Reach::Below,
+                sizes: vec![100],
+            };
+            self.schedule(1, Event::Wish(machine, wish));
+        }
+    }
+
     /// Opens a machine's store and dials from it and to it.
     pub(super) fn open(&mut self, machine: usize) {
         let drops = self.options.mutation == Mutation::DropParts && machine == 0;
         let weakness = self.options.mutation.weakness();
         self.machines[machine].open(&self.topology, self.now, weakness, drops);
         self.tell(Seen::Opened { machine });
+        self.introduce(machine);
         for index in 0..self.links.len() {
             if self.links[index].dialer == machine || self.links[index].acceptor == machine {
                 let wait = self.rngs.net.between(10, 3_000);

@@ -2,7 +2,7 @@
 //! rule that one node knows and another ignores would split their verdicts.
 //!
 //! Steps, rules, windows, notice, flow and aggregates are kept as they are written; the names in them
-//! are checked with the definition ([`super::names`]).
+//! are checked with the definition (`kind/names.rs`).
 
 use std::collections::BTreeMap;
 

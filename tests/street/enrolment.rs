@@ -58,7 +58,7 @@ fn a_token_makes_one_node_and_a_lost_answer_is_given_again() {
     }
     assert!(city.stop());
     let said = refusal(&district.run(&["join", &token]));
-    assert!(said.contains("cannot reach"), "{said}");
+    assert!(said.contains("cannot be reached"), "{said}");
     city.start();
     district.json(&["join", &token]);
     assert_eq!(

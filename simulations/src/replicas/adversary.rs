@@ -51,7 +51,7 @@ impl Insider<'_> {
 }
 
 /// Requests that a deaf party sends: more answers than may be due in a session.
-const DEAF_REQUESTS: usize = limits::SESSION_DUE_MAX + limits::SESSION_QUEUE_MAX + 100;
+const DEAF_REQUESTS: usize = limits::SESSION_DUE_MAX + limits::SESSION_QUEUE_MAX + 1_000;
 /// Bytes that may be under way to a deaf party.
 const DEAF_WINDOW: usize = 4 * 1024;
 

@@ -10,7 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use federation_protocol::{
-    Config, Entry, LogState, Message, Output, Part, Refusal, Replica, Report, SessionId, Weakness,
+    Config, Entry, LogState, Message, Output, Part, Reach, Refusal, Replica, Report, SessionId,
+    Weakness,
 };
 use keys::{Domain, Hash, UnitId};
 use rand_chacha::ChaCha20Rng;
@@ -274,6 +275,7 @@ impl Runner {
         transport: Option<Transport>,
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), Fatal> {
+        self.introduce();
         if let Some(transport) = &transport {
             self.start_links(transport);
         }
@@ -315,7 +317,11 @@ impl Runner {
                     let blocked = std::mem::take(&mut self.blocked);
                     self.wake.extend(blocked);
                 }
-                Next::Tick => {}
+                Next::Tick => {
+                    // The wait is over even where the machine's clock was set back and stands still.
+                    let now = self.handle.clock.now_ms();
+                    self.replica.handle_tick(now.max(due.unwrap_or(now)));
+                }
                 Next::Event(None) => break,
                 Next::Event(Some(event)) => {
                     let mut bytes = self.on_event(event)?;
@@ -341,6 +347,25 @@ impl Runner {
         }
         self.tasks.shutdown().await;
         Ok(())
+    }
+
+    /// Says once to all below who this node is, so that they can check its receipts. Nodes of the
+    /// lowest tier have nobody below.
+    fn introduce(&mut self) {
+        let lowest = self.handle.registry().tiers().first() == Some(&self.handle.identity.tier);
+        let log = self.replica.own_key(Reach::Below, None).id();
+        if lowest || self.replica.log(log).is_some() {
+            return;
+        }
+        let now = self.handle.clock.now_ms();
+        let mut rng = self.handle.rng();
+        // The first entry of a statement log carries the chain, and nothing else is to be said.
+        if let Err(error) = self
+            .replica
+            .write(now, Reach::Below, None, Vec::new(), &mut *rng)
+        {
+            tracing::warn!(%error, "this node cannot introduce itself below");
+        }
     }
 
     fn start_links(&mut self, transport: &Transport) {

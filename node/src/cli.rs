@@ -473,7 +473,10 @@ async fn run(cli: Cli, lang: Lang) -> Result<(), Failure> {
             Ok(())
         }
         Command::Doctor { repair: false } => {
-            let value = ask(home, Request::Doctor, |_, _| {}).await?;
+            let mut value = ask(home, Request::Doctor, |_, _| {}).await?;
+            if let Err(error) = crate::repair::check_kept(home) {
+                crate::doctor::add_error(&mut value, &error.to_string());
+            }
             print(cli.json, &value, |value| show::examined(lang, value));
             if crate::doctor::found_errors(&value) {
                 Err(refused(crate::label::word(lang, "doctor-found")))

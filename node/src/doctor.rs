@@ -112,6 +112,18 @@ pub fn found_errors(examined: &Value) -> bool {
     findings.is_some_and(|findings| findings.iter().any(|f| f["severity"] == "error"))
 }
 
+/// Adds to an examination what was found wrong with the home around the node.
+pub fn add_error(examined: &mut Value, text: &str) {
+    if let Some(findings) = examined["findings"].as_array_mut() {
+        findings.push(json!({
+            "severity": "error",
+            "what": "damaged-home",
+            "text": text,
+            "do": "restore this file from a backup of the home",
+        }));
+    }
+}
+
 /// Reads every stored value; returns how many are sound, and a finding for each that is not.
 fn read_all(kv: &dyn Kv) -> (u64, Vec<Value>) {
     let finding = |text: String| json!({ "severity": "error", "what": "damaged-store", "text": text, "do": MEND });

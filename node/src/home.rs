@@ -175,12 +175,12 @@ impl Home {
         durable::write(&path, &keys::cbor::to_vec(&list)).map_err(at(&path))
     }
 
-    /// Returns the statements that the node started with.
+    /// Returns the statements that the node started with, without locking the home.
     ///
     /// # Errors
     /// [`HomeError`] when there are none to be read.
-    pub fn first_statements(&self) -> Result<Vec<(String, Vec<u8>)>, HomeError> {
-        let path = self.dir.join("statements");
+    pub fn first_statements(dir: &Path) -> Result<Vec<(String, Vec<u8>)>, HomeError> {
+        let path = dir.join("statements");
         let bytes = durable::read(&path, STATEMENTS_SIZE_MAX).map_err(at(&path))?;
         let list: Vec<(String, ByteVec)> =
             keys::cbor::from_slice(&bytes).map_err(|error| HomeError::Damaged {
@@ -213,9 +213,7 @@ impl Home {
             path: path.clone(),
             what,
         };
-        let bytes = durable::read(&path, FILE_SIZE_MAX).map_err(at(&path))?;
-        let file: IdentityFile = keys::cbor::from_slice_versioned(&bytes, HOME_VERSION)
-            .map_err(|error| damaged(error.to_string()))?;
+        let file = identity_file(dir)?;
         let chain = Chain::from_bytes(&file.chain).map_err(|error| damaged(error.to_string()))?;
         let verified = chain
             .verify(&file.root)
@@ -243,6 +241,14 @@ impl Home {
             chain,
         };
         Ok((home, identity, settings))
+    }
+
+    /// Returns the root that the node has pinned, without locking the home.
+    ///
+    /// # Errors
+    /// [`HomeError`].
+    pub fn root(dir: &Path) -> Result<UnitKey, HomeError> {
+        Ok(identity_file(dir)?.root)
     }
 
     /// Reads the settings without locking the home.
@@ -314,6 +320,15 @@ pub fn draft_keys(
     let secret = keep("node")?;
     let unit_secret = if with_unit { Some(keep("unit")?) } else { None };
     Ok((secret, unit_secret))
+}
+
+fn identity_file(dir: &Path) -> Result<IdentityFile, HomeError> {
+    let path = dir.join("identity");
+    let bytes = durable::read(&path, FILE_SIZE_MAX).map_err(at(&path))?;
+    keys::cbor::from_slice_versioned(&bytes, HOME_VERSION).map_err(|error| HomeError::Damaged {
+        path,
+        what: error.to_string(),
+    })
 }
 
 fn write_secret(path: &Path, secret: &Secret) -> Result<(), HomeError> {

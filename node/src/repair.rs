@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use keys::{Domain, StoreEpoch};
+use keys::{Domain, StoreEpoch, UnitKey};
 use tiers::Registry;
 
 use crate::doctor;
@@ -27,6 +27,12 @@ pub enum RepairError {
     /// The store could not be moved.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// What the node started with is damaged as well.
+    #[error(
+        "the file `statements` of the home, from which a store begins, is damaged; restore the newest \
+         backup of this home"
+    )]
+    Statements,
     /// Nobody could give back the statements that only this node has: the roster, the federation.
     #[error(
         "unit {unit} has units below or none above, and what it says of them is in its store only; \
@@ -48,8 +54,9 @@ pub async fn repair(dir: &Path) -> Result<Option<PathBuf>, RepairError> {
         return Ok(None);
     }
     let (home, identity, _) = Home::open(dir)?;
-    let statements = home.first_statements()?;
-    if identity.unit_secret.is_some() && !is_replaceable(&identity, &statements) {
+    let statements = Home::first_statements(dir)?;
+    let registry = verify(&identity.root, &statements)?;
+    if identity.unit_secret.is_some() && !is_replaceable(&identity, &registry) {
         let unit = identity.unit.to_string();
         return Err(RepairError::Irreplaceable { unit });
     }
@@ -65,14 +72,31 @@ pub async fn repair(dir: &Path) -> Result<Option<PathBuf>, RepairError> {
     Ok(Some(aside))
 }
 
-/// A unit of the lowest tier below another has no roster: what its deciding node said is held above.
-fn is_replaceable(identity: &Identity, statements: &[(String, Vec<u8>)]) -> bool {
-    let mut registry = Registry::new(identity.root);
+/// Looks whether the home keeps what a repair needs, so that it is known before it is needed.
+///
+/// # Errors
+/// [`RepairError::Home`] or [`RepairError::Statements`].
+pub fn check_kept(dir: &Path) -> Result<(), RepairError> {
+    verify(&Home::root(dir)?, &Home::first_statements(dir)?).map(drop)
+}
+
+fn verify(root: &UnitKey, statements: &[(String, Vec<u8>)]) -> Result<Registry, RepairError> {
+    let mut registry = Registry::new(*root);
     for (tag, bytes) in statements {
         let domain = Domain::ALL.iter().find(|domain| domain.tag() == tag);
-        // One that does not verify says nothing, here as everywhere.
-        let _ = domain.map(|domain| registry.add(*domain, bytes));
+        let added = domain.is_some_and(|domain| registry.add(*domain, bytes).is_ok());
+        if !added {
+            return Err(RepairError::Statements);
+        }
     }
+    match registry.placement() {
+        Some(_) => Ok(registry),
+        None => Err(RepairError::Statements),
+    }
+}
+
+/// A unit of the lowest tier below another has no roster: what its deciding node said is held above.
+fn is_replaceable(identity: &Identity, registry: &Registry) -> bool {
     !identity.is_root() && registry.tiers().first() == Some(&identity.tier)
 }
 

@@ -91,7 +91,10 @@ pub enum OpenNodeError {
     #[error(transparent)]
     Replica(#[from] federation_protocol::WriteError),
     /// A stored statement that the rosters begin with is missing: the home is incomplete.
-    #[error("the home holds no valid statement of the federation's root; it is incomplete")]
+    #[error(
+        "the store holds no valid statement of the federation's root, it is incomplete; restore the \
+         newest backup of the home, or run `sanji doctor --repair`"
+    )]
     NoFederation,
 }
 

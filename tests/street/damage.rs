@@ -149,13 +149,16 @@ fn a_flipped_byte_anywhere_in_a_home_is_reported_or_does_no_harm() {
     assert!(reported >= 10, "the flips did not hit what is in use");
 }
 
+/// A name and what is done to a file.
+type Blow = (&'static str, fn(&Path));
+
 #[test]
 fn a_store_cut_short_emptied_or_gone_is_refused_with_what_to_do_and_left_where_it_is() {
     let scratch = tempfile::tempdir().unwrap();
     let dir = scratch.path();
     let (home, _) = school(dir);
     let store = Path::new("store/engine/db");
-    let blows: [(&str, fn(&Path)); 3] = [
+    let blows: [Blow; 3] = [
         ("cut", |path| {
             // In the middle of what is in use, not of the space set aside for more.
             let bytes = std::fs::read(path).unwrap();
@@ -202,7 +205,10 @@ fn a_store_cut_short_emptied_or_gone_is_refused_with_what_to_do_and_left_where_i
     copy(&home, &copied);
     std::fs::remove_dir_all(copied.join("store")).unwrap();
     let said = refusal(&tests::run(&copied, &["status"]));
-    assert!(said.contains("incomplete"), "{said}");
+    assert!(
+        said.contains("incomplete") && said.contains("doctor --repair"),
+        "{said}"
+    );
 }
 
 #[test]

@@ -2,16 +2,20 @@
 //! acknowledged must be there, and everything must agree afterwards.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tests::{Branch, Node, generate, let_pass, sanji};
+use tests::{Branch, Node, generate, let_pass, sanji, wait_for};
 
 /// Cycles unless `SANJI_KILL_CYCLES` says otherwise.
 const CYCLES: u64 = 30;
+/// Students of one cycle's import, and records of each.
+const STUDENTS: u64 = 20;
+const PER_STUDENT: u64 = 15;
 /// Records of one cycle's import.
-const RECORDS: u64 = 60;
+const RECORDS: u64 = STUDENTS * PER_STUDENT;
 
 /// A small generator of its own: the test needs moments, not randomness of quality.
 struct Draw(u64);
@@ -59,6 +63,25 @@ fn logs_at_rest(node: &Node) -> BTreeMap<String, u64> {
         .collect()
 }
 
+/// Writes an import's file; every name gives other records.
+fn file_of(dir: &Path, name: &str) -> PathBuf {
+    let (students, per_student) = (STUDENTS.to_string(), PER_STUDENT.to_string());
+    let seed = name.parse().unwrap_or(1_000_000_u64).to_string();
+    let args = [
+        "--students",
+        &students,
+        "--per-student",
+        &per_student,
+        "--form",
+        "jsonl",
+    ];
+    generate(
+        dir,
+        &format!("{name}.jsonl"),
+        &[&args[..], &["--seed", &seed]].concat(),
+    )
+}
+
 #[test]
 fn nothing_acknowledged_is_lost_when_any_node_is_killed_at_any_moment() {
     let cycles = std::env::var("SANJI_KILL_CYCLES")
@@ -72,22 +95,23 @@ fn nothing_acknowledged_is_lost_when_any_node_is_killed_at_any_moment() {
     let mut draw = Draw(seed);
     let mut branch = Branch::start();
     let dir = branch.dir.path().to_owned();
-    let (mut held, mut killed_imports, mut checked_receipts) = (0, 0, 0_u64);
+    // How long an import takes on this machine: blows fall during it and for as long after it.
+    let started = Instant::now();
+    let file = file_of(&dir, "first");
+    branch.school.import("volunteer-service", "2026-1", &file);
+    let span = u64::try_from(started.elapsed().as_micros()).unwrap() * 2;
+    branch.school.wait_until_equal(&branch.city, "s1", RECORDS);
+    wait_for("the first receipts", || {
+        let given = receipted(&branch.school);
+        if given.len() == 2 {
+            Ok(())
+        } else {
+            Err(format!("{given:?}"))
+        }
+    });
+    let (mut held, mut killed_imports, mut checked_receipts) = (RECORDS, 0, 0_u64);
     for cycle in 0..cycles {
-        let name = format!("cycle-{cycle}.jsonl");
-        let seed = cycle.to_string();
-        let per_student = (RECORDS / 20).to_string();
-        let args = [
-            "--students",
-            "20",
-            "--per-student",
-            &per_student,
-            "--form",
-            "jsonl",
-            "--seed",
-            &seed,
-        ];
-        let file = generate(&dir, &name, &args);
+        let file = file_of(&dir, &cycle.to_string());
         let mut import = Command::new(sanji())
             .arg("--home")
             .arg(branch.school.home())
@@ -104,7 +128,7 @@ fn nothing_acknowledged_is_lost_when_any_node_is_killed_at_any_moment() {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let_pass(Duration::from_micros(draw.below(90_000)));
+        let_pass(Duration::from_micros(draw.below(span)));
         let victim = draw.below(3);
         match victim {
             0 => branch.school.kill(),
@@ -153,6 +177,10 @@ fn nothing_acknowledged_is_lost_when_any_node_is_killed_at_any_moment() {
         assert_eq!(findings["findings"], serde_json::json!([]), "{findings}");
         assert_eq!(node.status()["quarantined"], 0);
     }
+    assert!(
+        cycles < 10 || checked_receipts > 0,
+        "no receipt was held against a store"
+    );
     println!(
         "{cycles} kills, {killed_imports} of them in an import; {checked_receipts} receipted heads \
          found in the stores of killed nodes; {held} records everywhere"

@@ -34,7 +34,7 @@ replay seed *args:
 
 # Measures the school workload (24,000 records).
 bench *args:
-    cargo bench -p node --bench sync {{args}}
+    cargo bench --workspace --bench sync {{args}}
 
 # Shows a small federation on this machine.
 demo *args:
